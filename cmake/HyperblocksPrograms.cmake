@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The hyperblocks authors
+# How our own programs (tests, benchmarks, examples, fuzzers) are compiled: strict warnings and, on request, for this machine.
+# Nothing here reaches a user of the library.
+add_library(hyperblocks_warnings INTERFACE)
+target_compile_options(
+  hyperblocks_warnings
+  INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
+            "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+if(HYPERBLOCKS_WERROR)
+  target_compile_options(hyperblocks_warnings INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Werror>"
+                                                        "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+endif()
+
+add_library(hyperblocks_program INTERFACE)
+target_link_libraries(hyperblocks_program INTERFACE hyperblocks hyperblocks_warnings)
+if(HYPERBLOCKS_WITH_IO)
+  target_link_libraries(hyperblocks_program INTERFACE hyperblocks_io)
+endif()
+if(HYPERBLOCKS_MARCH_NATIVE)
+  target_compile_options(hyperblocks_program INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>")
+endif()

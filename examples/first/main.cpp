@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The smallest program: prints the library's version.
+#include <hyperblocks/hyperblocks.hpp>
+
+#include <cstdio>
+
+int main() { std::printf("hyperblocks %s\n", hyperblocks::version); }

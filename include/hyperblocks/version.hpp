@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The library's version; the build system reads it from here.
+#pragma once
+
+#define HYPERBLOCKS_VERSION "0.1.0"
+
+namespace hyperblocks {
+
+inline constexpr const char* version = HYPERBLOCKS_VERSION;
+
+}  // namespace hyperblocks
