@@ -2,15 +2,15 @@
 # Copyright 2026 The hyperblocks authors
 # How our own programs (tests, benchmarks, examples, fuzzers) are compiled: strict warnings and, on request, for this machine.
 # Nothing here reaches a user of the library.
-add_library(hyperblocks_warnings INTERFACE)
-target_compile_options(
-  hyperblocks_warnings
-  INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
-            "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+set(hyperblocks_warning_options
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
 if(HYPERBLOCKS_WERROR)
-  target_compile_options(hyperblocks_warnings INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Werror>"
-                                                        "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+  list(APPEND hyperblocks_warning_options "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Werror>"
+                                          "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
 endif()
+add_library(hyperblocks_warnings INTERFACE)
+target_compile_options(hyperblocks_warnings INTERFACE ${hyperblocks_warning_options})
 
 add_library(hyperblocks_program INTERFACE)
 target_link_libraries(hyperblocks_program INTERFACE hyperblocks hyperblocks_warnings)

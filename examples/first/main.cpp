@@ -2,7 +2,6 @@
 // Copyright 2026 The hyperblocks authors
 // The smallest program: prints the library's version.
 #include <hyperblocks/hyperblocks.hpp>
+#include <iostream>
 
-#include <cstdio>
-
-int main() { std::printf("hyperblocks %s\n", hyperblocks::version); }
+int main() { std::cout << "hyperblocks " << hyperblocks::version << "\n"; }

@@ -3,10 +3,12 @@
 // The library's version; the build system reads it from here.
 #pragma once
 
+#include <string_view>
+
 #define HYPERBLOCKS_VERSION "0.1.0"
 
 namespace hyperblocks {
 
-inline constexpr const char* version = HYPERBLOCKS_VERSION;
+inline constexpr std::string_view version = HYPERBLOCKS_VERSION;
 
 }  // namespace hyperblocks

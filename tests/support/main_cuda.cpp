@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// doctest's main for the CUDA tests: without a GPU it says so in one line and returns 77, which CTest counts as skipped.
+// doctest's main for the CUDA tests: without a GPU it says so in one line and returns 77, which CTest counts
+// as skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <cuda_runtime_api.h>
 #include <doctest/doctest.h>
