@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
-# One consumer test (cmake -P): configures, builds and runs PROJECT in FOLDER as its user would, never a second time on top of
-# the first. With INSTALL_FROM (a build folder of ours) it installs that first and finds the package there.
+# One consumer test (cmake -P): configures, builds and runs a copy of PROJECT (with IN_PLACE the folder itself) in FOLDER as its
+# user would, never on top of an earlier run. With INSTALL_FROM (a build folder of ours) it installs that first and finds the package there.
 function(run)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT result EQUAL 0)
@@ -20,8 +20,11 @@ if(INSTALL_FROM)
   file(RENAME "${FOLDER}/prefix" "${FOLDER}/moved")  # a package knows no absolute path
   list(APPEND arguments -D "CMAKE_PREFIX_PATH=${FOLDER}/moved")
 endif()
-file(COPY "${PROJECT}/" DESTINATION "${FOLDER}/project")
-run("${CMAKE_COMMAND}" --no-warn-unused-cli -S "${FOLDER}/project" -B "${FOLDER}/build" -G Ninja -D "CMAKE_CXX_COMPILER=${COMPILER}"
+if(NOT IN_PLACE)
+  file(COPY "${PROJECT}/" DESTINATION "${FOLDER}/project")
+  set(PROJECT "${FOLDER}/project")
+endif()
+run("${CMAKE_COMMAND}" --no-warn-unused-cli -S "${PROJECT}" -B "${FOLDER}/build" -G Ninja -D "CMAKE_CXX_COMPILER=${COMPILER}"
     -D "HOW=${HOW}" -D "SOURCE=${SOURCE}" -D "COMPONENTS=${COMPONENTS}" ${arguments})
 run("${CMAKE_COMMAND}" --build "${FOLDER}/build")
 if(PROGRAM)

@@ -2,6 +2,19 @@
 # Copyright 2026 The hyperblocks authors
 # How our own programs (tests, benchmarks, examples, fuzzers) are compiled: strict warnings and, on request, for this machine.
 # Nothing here reaches a user of the library.
+if(HYPERBLOCKS_WITH_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES "${HYPERBLOCKS_CUDA_ARCHITECTURES}")
+    endif()
+    enable_language(CUDA)
+  else()
+    message(STATUS "hyperblocks: no CUDA compiler, the CUDA programs are left out")
+  endif()
+endif()
+
 set(hyperblocks_warning_options
     "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
