@@ -25,7 +25,7 @@ if(NOT IN_PLACE)
   set(PROJECT "${FOLDER}/project")
 endif()
 run("${CMAKE_COMMAND}" --no-warn-unused-cli -S "${PROJECT}" -B "${FOLDER}/build" -G Ninja -D "CMAKE_CXX_COMPILER=${COMPILER}"
-    -D "HOW=${HOW}" -D "SOURCE=${SOURCE}" -D "COMPONENTS=${COMPONENTS}" ${arguments})
+    -D "HOW=${HOW}" -D "SOURCE=${SOURCE}" -D "COMPONENTS=${COMPONENTS}" -D "Eigen3_DIR=${Eigen3_DIR}" ${arguments})
 run("${CMAKE_COMMAND}" --build "${FOLDER}/build")
 if(PROGRAM)
   run("${FOLDER}/build/${PROGRAM}")
