@@ -17,8 +17,9 @@ if(NOT expectations)
 endif()
 
 list(TRANSFORM SYSTEM PREPEND "-isystem" OUTPUT_VARIABLE system)
-execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C "${COMPILER}" -std=c++20 -fsyntax-only -fmessage-length=0 "-I${INCLUDE}" ${system}
-                        "${SOURCE}" RESULT_VARIABLE result ERROR_VARIABLE output OUTPUT_VARIABLE output)
+execute_process(COMMAND "${CMAKE_COMMAND}" -E env LC_ALL=C "${COMPILER}" -std=c++20 -fsyntax-only -fmessage-length=0
+                        "-I${INCLUDE}" ${system} "${SOURCE}"
+                RESULT_VARIABLE result ERROR_VARIABLE output OUTPUT_VARIABLE output)
 if(result EQUAL 0)
   message(FATAL_ERROR "${SOURCE} compiles, but must not")
 endif()
