@@ -6,7 +6,11 @@
 // neither on m nor on the number of threads.
 #pragma once
 
+#include <cstddef>
+#include <tuple>
+
 #include <hyperblocks/ops/cpu/isa.hpp>
+#include <hyperblocks/ops/cpu/kernels/product_kernels.hpp>
 #include <hyperblocks/ops/cpu/panels.hpp>
 
 namespace hyperblocks::cpu {
@@ -33,10 +37,236 @@ struct FromBias {
   const B* row;
 };
 
+namespace detail {
+
+/// k at a time: the staged rows of x stay in the first-level cache, a block of panels in the second.
+inline constexpr Index block_bytes = 2048;
+static_assert(block_bytes <= kernels::staged_bytes);
+/// Panels at a time.
+inline constexpr Index block_panels = 8;
+
+constexpr Index ceil_divide(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+
+/// What of the product one task computes: rows of tiles [first_tile, last_tile), columns of panels [first_panel, last_panel).
+struct ProductRange {
+  Index first_tile, last_tile, first_panel, last_panel;
+};
+
+/// How rows become tiles and how both are dealt out to the threads.
+class ProductGrid {
+ public:
+  ProductGrid(Index m, Index n, Index tile_rows, Index panel_width, Index threads)
+      : m_(m), tiles_(ceil_divide(m, tile_rows)), panels_(ceil_divide(n, panel_width)) {
+    Index least = tiles_ * panels_ + 1;
+    for (Index down = 1; down <= smaller(threads, tiles_); ++down) {
+      const Index across = smaller(threads / down, panels_);
+      const Index longest = ceil_divide(tiles_, down) * ceil_divide(panels_, across);
+      if (longest < least) least = longest, down_ = down, across_ = across;
+    }
+  }
+
+  Index tasks() const { return down_ * across_; }
+  ProductRange range(Index task) const {
+    const Index i = task / across_, j = task % across_;
+    return {tiles_ * i / down_, tiles_ * (i + 1) / down_, panels_ * j / across_, panels_ * (j + 1) / across_};
+  }
+  /// Tiles of even heights: a thin remainder would be slow.
+  Index first_row(Index tile) const { return m_ * tile / tiles_; }
+
+ private:
+  Index m_, tiles_, panels_, down_ = 1, across_ = 1;
+};
+
+/// Brings rows of x together as \p To, a number for every k (zero where an odd k is made even).
+template <class X, class To>
+void stage(Isa isa, Strided<const X> x, Index rows, Index k, Index padded_k, To* staged) {
+  constexpr Index stride = kernels::staged_bytes / static_cast<Index>(sizeof(To));
+  if (std::same_as<X, To> && x.row_stride == 1 && x.column_stride != 1) {
+    if constexpr (std::same_as<X, To>) transpose(x.data, x.column_stride, k, rows, staged, stride);
+  } else {
+    for (Index r = 0; r < rows; ++r) {
+      const X* row = &x(r, 0);
+      To* to = staged + r * stride;
+      if (x.column_stride != 1) {
+        for (Index i = 0; i < k; ++i) to[i] = scalar_cast<To>(row[i * x.column_stride]);
+      } else if constexpr (std::same_as<X, To>) {
+        std::memcpy(to, row, static_cast<std::size_t>(k) * sizeof(X));
+      } else {
+        kernels::row_widener<X>(isa)(row, k, to);
+      }
+    }
+  }
+  for (Index r = 0; k < padded_k && r < rows; ++r) staged[r * stride + k] = scalar_cast<To>(0.0f);
+}
+
+/// One task. Sums live in y itself where y holds them at full precision, else in a buffer of one tile.
+template <class Y, class Start, class Main, class... Riders>
+class ProductTask {
+  using Sum = Accumulator<Y>;
+  static constexpr Index width = panel_columns<Y>;
+  static constexpr bool accumulates = std::same_as<Start, Accumulate>;
+
+ public:
+  ProductTask(Isa isa, Strided<Y> y, Index n, Start start, const ProductGrid& grid, const Main& main, const Riders&... riders)
+      : isa_(isa), y_(y), n_(n), start_(start), grid_(grid), main_(main), riders_(riders...) {}
+
+  void run(const ProductRange& range) {
+    const Index whole_panels = holds_sums() ? smaller(range.last_panel, n_ / width) : range.first_panel;
+    Index panel = range.first_panel;
+    while (panel < range.last_panel) {
+      const bool in_place = panel < whole_panels;
+      const Index last = smaller(panel + block_panels, in_place ? whole_panels : range.last_panel);
+      prepare_start(panel, last);
+      if constexpr (std::same_as<Y, Sum>)
+        if (in_place) run_in_place(range, panel, last);
+      if (!in_place) run_buffered(range, panel, last);
+      panel = last;
+    }
+  }
+
+ private:
+  /// A tile of sums, panels [first_panel, last_panel) wide; each call of advance() starts from `start`.
+  struct Sums {
+    Index first_row, rows, first_panel, last_panel;
+    Sum* data;
+    Index stride;
+    const Sum* start;
+    Index start_stride;
+    void started() { start = data, start_stride = stride; }
+  };
+
+  bool holds_sums() const { return std::same_as<Y, Sum> && y_.column_stride == 1; }
+
+  // The row that sums start from, for this block of panels.
+  void prepare_start([[maybe_unused]] Index first_panel, [[maybe_unused]] Index last_panel) {
+    if constexpr (!std::same_as<Start, FromZero> && !accumulates)
+      for (Index j = first_panel * width; j < last_panel * width; ++j)
+        start_row_[j - first_panel * width] = j < n_ ? scalar_cast<Sum>(start_.row[j]) : Sum{0};
+  }
+
+  void run_in_place(const ProductRange& range, Index first_panel, Index last_panel) {
+    const Index block = k_block(main_);
+    Index k = 0;
+    do {
+      const Index next = smaller(k + block, main_.k);
+      for (Index tile = range.first_tile; tile < range.last_tile; ++tile) {
+        const Index row = grid_.first_row(tile);
+        Sum* data = reinterpret_cast<Sum*>(&y_(row, first_panel * width));
+        Sums sums{row, grid_.first_row(tile + 1) - row, first_panel, last_panel, data, y_.row_stride, start_row_, 0};
+        if (accumulates || k > 0) sums.started();
+        advance(main_, k, next, sums);
+        if (next == main_.k) std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+      }
+      k = next;
+    } while (k < main_.k);
+  }
+
+  void run_buffered(const ProductRange& range, Index first_panel, Index last_panel) {
+    for (Index tile = range.first_tile; tile < range.last_tile; ++tile) {
+      const Index row = grid_.first_row(tile);
+      Sums sums{row, grid_.first_row(tile + 1) - row, first_panel, last_panel, buffer_, block_panels * width, start_row_, 0};
+      if constexpr (accumulates) {
+        for_each_element(sums, [](Sum& sum, Y& y) { sum = scalar_cast<Sum>(y); });
+        sums.started();
+      }
+      advance_all(main_, sums);
+      std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+      for_each_element(sums, [](Sum& sum, Y& y) { y = scalar_cast<Y>(sum); });
+    }
+  }
+
+  template <class F>
+  void for_each_element(const Sums& sums, F f) {
+    const Index column = sums.first_panel * width, columns = smaller(sums.last_panel * width, n_) - column;
+    for (Index i = 0; i < sums.rows; ++i)
+      for (Index j = 0; j < columns; ++j) f(sums.data[i * sums.stride + j], y_(sums.first_row + i, column + j));
+  }
+
+  // The whole of a segment.
+  template <class X, class Panel>
+  void advance_all(const Segment<X, Panel>& segment, Sums& sums) {
+    const Index block = k_block(segment);
+    Index k = 0;
+    do {
+      advance(segment, k, smaller(k + block, segment.k), sums);
+      k += block;
+    } while (k < segment.k);
+  }
+
+  // sums += x (rows, [first, last)) * panels ([first, last), columns)
+  template <class X, class Panel>
+  void advance(const Segment<X, Panel>& segment, Index first, Index last, Sums& sums) {
+    const auto& kernel = kernels_of(segment);
+    const Index k = ceil_divide(last - first, panel_interleave<Panel>) * panel_interleave<Panel>;
+    const auto x = segment.x.block(sums.first_row, first);
+    if constexpr (can_pair<X, Panel>) {
+      if (kernel.pairs)
+        stage(isa_, x, sums.rows, last - first, k, reinterpret_cast<bf16*>(staged_));
+      else
+        stage(isa_, x, sums.rows, last - first, k, reinterpret_cast<Sum*>(staged_));
+    } else {
+      stage(isa_, x, sums.rows, last - first, k, reinterpret_cast<Sum*>(staged_));
+    }
+    const Index stride = panel_size<Panel>(segment.k);
+    const auto call = [&](auto function, Index panel) {
+      const Index column = (panel - sums.first_panel) * width;
+      function({staged_, k, segment.panels + panel * stride + first * width, stride, sums.start + column,
+                sums.start_stride, sums.data + column, sums.stride});
+    };
+    Index panel = sums.first_panel;
+    const Index several = kernel.panels[sums.rows];
+    for (; panel + several <= sums.last_panel; panel += several) call(kernel.several[sums.rows], panel);
+    for (; panel < sums.last_panel; ++panel) call(kernel.one[sums.rows], panel);
+    sums.started();
+  }
+
+  template <class X, class Panel>
+  static constexpr bool can_pair = std::same_as<X, bf16> && std::same_as<Panel, bf16>;
+
+  template <class X, class Panel>
+  const kernels::ProductKernels<Panel>& kernels_of(const Segment<X, Panel>&) const {
+    return kernels::product_kernels<Panel>(isa_, can_pair<X, Panel>);
+  }
+
+  // Even blocks of at most block_bytes staged bytes.
+  template <class X, class Panel>
+  Index k_block(const Segment<X, Panel>& segment) const {
+    const Index most = block_bytes / (kernels_of(segment).pairs ? 2 : static_cast<Index>(sizeof(Sum)));
+    const Index blocks = segment.k == 0 ? 1 : ceil_divide(segment.k, most);
+    return ceil_divide(ceil_divide(segment.k, blocks), 2) * 2 + (segment.k == 0 ? 2 : 0);
+  }
+
+  Isa isa_;
+  Strided<Y> y_;
+  Index n_;
+  [[no_unique_address]] Start start_;
+  const ProductGrid& grid_;
+  const Main& main_;
+  std::tuple<const Riders&...> riders_;
+  alignas(64) Sum start_row_[block_panels * width] = {};
+  alignas(64) std::byte staged_[kernels::most_rows * kernels::staged_bytes];
+  alignas(64) Sum buffer_[kernels::most_rows * block_panels * width];
+};
+
+}  // namespace detail
+
 /// Allocates nothing. Sums are in float (double for double); y is rounded once. k and n of zero are allowed.
 /// The first segment should be the longest: it is blocked for the caches, the others ride along.
 template <RealScalar Y, class Start, RealScalar... X, RealScalar... Panel>
 void packed_product(const Execution& execution, Strided<Y> y, Index m, Index n, Start start,
-                    const Segment<X, Panel>&... segments);
+                    const Segment<X, Panel>&... segments) {
+  static_assert(sizeof...(X) > 0, "hyperblocks: a packed product needs a segment");
+  using Sum = Accumulator<Y>;
+  static_assert((std::same_as<Accumulator<X>, Sum> && ...) && (std::same_as<Accumulator<Panel>, Sum> && ...),
+                "hyperblocks: double multiplies only with double");
+  if (m <= 0 || n <= 0) return;
+  const Index rows = kernels::product_kernels<Sum>(execution.isa, false).rows;
+  const detail::ProductGrid grid(m, n, rows, panel_columns<Y>, execution.threads.count());
+  execution.threads.run(grid.tasks(), [&](Index index) {
+    detail::ProductTask<Y, Start, Segment<X, Panel>...> task(execution.isa, y, n, start, grid, segments...);
+    task.run(grid.range(index));
+  });
+}
 
 }  // namespace hyperblocks::cpu

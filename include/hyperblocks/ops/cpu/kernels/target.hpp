@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Regions of code compiled for an instruction set that the rest of the program may lack:
+//   HYPERBLOCKS_TARGET_BEGIN("avx2,fma") ... functions and templates, no includes ... HYPERBLOCKS_TARGET_END
+// Only functions behind a run-time choice (isa.hpp) may live there. Also: unrolling and inlining that kernels rely upon.
+#pragma once
+
+#define HYPERBLOCKS_PRAGMA(text) _Pragma(#text)
+
+#if defined(__clang__)
+#define HYPERBLOCKS_TARGET_BEGIN(set) \
+  HYPERBLOCKS_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define HYPERBLOCKS_TARGET_END HYPERBLOCKS_PRAGMA(clang attribute pop)
+#define HYPERBLOCKS_UNROLL HYPERBLOCKS_PRAGMA(unroll)
+#else
+#define HYPERBLOCKS_TARGET_BEGIN(set) HYPERBLOCKS_PRAGMA(GCC push_options) HYPERBLOCKS_PRAGMA(GCC target(set))
+#define HYPERBLOCKS_TARGET_END HYPERBLOCKS_PRAGMA(GCC pop_options)
+#define HYPERBLOCKS_UNROLL HYPERBLOCKS_PRAGMA(GCC unroll 32)
+#endif
+
+#define HYPERBLOCKS_INLINE inline __attribute__((always_inline))
