@@ -48,7 +48,8 @@ inline constexpr Index block_panels = 8;
 constexpr Index ceil_divide(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 
-/// What of the product one task computes: rows of tiles [first_tile, last_tile), columns of panels [first_panel, last_panel).
+/// What of the product one task computes: rows of tiles [first_tile, last_tile), columns of panels
+/// [first_panel, last_panel).
 struct ProductRange {
   Index first_tile, last_tile, first_panel, last_panel;
 };
@@ -108,7 +109,8 @@ class ProductTask {
   static constexpr bool accumulates = std::same_as<Start, Accumulate>;
 
  public:
-  ProductTask(Isa isa, Strided<Y> y, Index n, Start start, const ProductGrid& grid, const Main& main, const Riders&... riders)
+  ProductTask(Isa isa, Strided<Y> y, Index n, Start start, const ProductGrid& grid, const Main& main,
+              const Riders&... riders)
       : isa_(isa), y_(y), n_(n), start_(start), grid_(grid), main_(main), riders_(riders...) {}
 
   void run(const ProductRange& range) {
@@ -153,10 +155,13 @@ class ProductTask {
       for (Index tile = range.first_tile; tile < range.last_tile; ++tile) {
         const Index row = grid_.first_row(tile);
         Sum* data = reinterpret_cast<Sum*>(&y_(row, first_panel * width));
-        Sums sums{row, grid_.first_row(tile + 1) - row, first_panel, last_panel, data, y_.row_stride, start_row_, 0};
+        Sums sums{
+            row, grid_.first_row(tile + 1) - row, first_panel, last_panel, data, y_.row_stride, start_row_,
+            0};
         if (accumulates || k > 0) sums.started();
         advance(main_, k, next, sums);
-        if (next == main_.k) std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+        if (next == main_.k)
+          std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
       }
       k = next;
     } while (k < main_.k);
@@ -165,7 +170,10 @@ class ProductTask {
   void run_buffered(const ProductRange& range, Index first_panel, Index last_panel) {
     for (Index tile = range.first_tile; tile < range.last_tile; ++tile) {
       const Index row = grid_.first_row(tile);
-      Sums sums{row, grid_.first_row(tile + 1) - row, first_panel, last_panel, buffer_, block_panels * width, start_row_, 0};
+      Sums sums{row,         grid_.first_row(tile + 1) - row,
+                first_panel, last_panel,
+                buffer_,     block_panels * width,
+                start_row_,  0};
       if constexpr (accumulates) {
         for_each_element(sums, [](Sum& sum, Y& y) { sum = scalar_cast<Sum>(y); });
         sums.started();
@@ -180,7 +188,8 @@ class ProductTask {
   void for_each_element(const Sums& sums, F f) {
     const Index column = sums.first_panel * width, columns = smaller(sums.last_panel * width, n_) - column;
     for (Index i = 0; i < sums.rows; ++i)
-      for (Index j = 0; j < columns; ++j) f(sums.data[i * sums.stride + j], y_(sums.first_row + i, column + j));
+      for (Index j = 0; j < columns; ++j)
+        f(sums.data[i * sums.stride + j], y_(sums.first_row + i, column + j));
   }
 
   // The whole of a segment.
@@ -222,7 +231,7 @@ class ProductTask {
   }
 
   template <class X, class Panel>
-  static constexpr bool can_pair = std::same_as<X, bf16> && std::same_as<Panel, bf16>;
+  static constexpr bool can_pair = std::same_as<X, bf16>&& std::same_as<Panel, bf16>;
 
   template <class X, class Panel>
   const kernels::ProductKernels<Panel>& kernels_of(const Segment<X, Panel>&) const {

@@ -54,14 +54,17 @@ namespace detail {
 
 template <class T>
 HYPERBLOCKS_INLINE void transpose_4x4(const T* from, Index from_stride, T* to, Index to_stride) {
-  typedef T Row __attribute__((vector_size(4 * sizeof(T))));
+  using Element = std::conditional_t<sizeof(T) == 2, std::uint16_t, T>;
+  typedef Element Row __attribute__((vector_size(4 * sizeof(Element))));
   Row a, b, c, d;
   std::memcpy(&a, from, sizeof a);
   std::memcpy(&b, from + from_stride, sizeof b);
   std::memcpy(&c, from + 2 * from_stride, sizeof c);
   std::memcpy(&d, from + 3 * from_stride, sizeof d);
-  const Row ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Row cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Row ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+            ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Row cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+            cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
   a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
   b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
   c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
@@ -80,7 +83,8 @@ void transpose(const T* from, Index from_stride, Index rows, Index columns, T* t
     for (Index r = 0; r < whole_rows; r += 4)
       transpose_4x4(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
   for (Index c = 0; c < columns; ++c)
-    for (Index r = c < whole_columns ? whole_rows : 0; r < rows; ++r) to[c * to_stride + r] = from[r * from_stride + c];
+    for (Index r = c < whole_columns ? whole_rows : 0; r < rows; ++r)
+      to[c * to_stride + r] = from[r * from_stride + c];
 }
 
 template <RealScalar Panel>
@@ -104,7 +108,8 @@ template <RealScalar Panel, RealScalar Source>
 void pack_panel(Strided<const Source> matrix, Index k, Index columns, Panel* panel) {
   constexpr Index width = panel_columns<Panel>;
   if constexpr (std::same_as<Panel, Source>) {
-    if (columns == width && matrix.row_stride == 1) {  // columns lie contiguous, as those of a weight (n, k) do
+    if (columns == width &&
+        matrix.row_stride == 1) {  // columns lie contiguous, as those of a weight (n, k) do
       if constexpr (panel_interleave<Panel> == 1) {
         transpose(matrix.data, matrix.column_stride, width, k, panel, width);
         return;
@@ -127,14 +132,15 @@ void pack_panel(Strided<const Source> matrix, Index k, Index columns, Panel* pan
 
 }  // namespace detail
 
-/// Packs a (k, n) matrix, converting its elements where the types differ. A linear layer's weight W (n, k), row-major, is
-/// the (k, n) matrix {W, 1, k}.
-template <RealScalar Panel, RealScalar Source>
+/// Packs a (k, n) matrix, converting its elements where the types differ. A linear layer's weight W (n, k),
+/// row-major, is the (k, n) matrix {W, 1, k}.
+template <RealScalar Panel, class Source>
 void pack(Parallel& threads, Strided<Source> matrix, Index k, Index n, Panel* panels) {
   constexpr Index width = panel_columns<Panel>;
   threads.run((n + width - 1) / width, [&](Index p) {
     const Index columns = n - p * width < width ? n - p * width : width;
-    detail::pack_panel(Strided<const Source>(matrix).block(0, p * width), k, columns, panels + p * panel_size<Panel>(k));
+    detail::pack_panel(Strided<const Source>(matrix.block(0, p * width)), k, columns,
+                       panels + p * panel_size<Panel>(k));
   });
 }
 
@@ -145,29 +151,32 @@ Panel packed_element(const Panel* panels, Index k, Index i, Index j) {
   return panels[p * panel_size<Panel>(k) + detail::panel_offset<Panel>(i, j % panel_columns<Panel>)];
 }
 
-/// Packs the transpose (n, k) of a packed (k, n) matrix: for the input gradient of a weight that keeps one packed copy.
+/// Packs the transpose (n, k) of a packed (k, n) matrix: for the input gradient of a weight that keeps one
+/// packed copy.
 template <RealScalar Panel>
 void repack_transposed(Parallel& threads, const Panel* panels, Index k, Index n, Panel* transposed) {
   constexpr Index width = panel_columns<Panel>;
-  threads.run((k + width - 1) / width, [&](Index q) {  // a panel of the transpose: rows [q width, (q + 1) width) of the matrix
-    const Index rows = k - q * width < width ? k - q * width : width;
-    Panel* target = transposed + q * panel_size<Panel>(n);
-    for (Index p = 0; p * width < n; ++p) {
-      const Index columns = n - p * width < width ? n - p * width : width;
-      const Panel* source = panels + p * panel_size<Panel>(k) + q * width * width;
-      if constexpr (panel_interleave<Panel> == 1) {
-        if (rows == width) {
-          detail::transpose(source, width, rows, columns, target + p * width * width, width);
-          continue;
-        }
-      }
-      const Index padded = panel_size<Panel>(columns) / width;
-      for (Index j = 0; j < padded; ++j)
-        for (Index i = 0; i < width; ++i)
-          target[p * width * width + detail::panel_offset<Panel>(j, i)] =
-              i < rows && j < columns ? source[detail::panel_offset<Panel>(i, j)] : scalar_cast<Panel>(0.0f);
-    }
-  });
+  threads.run((k + width - 1) / width,
+              [&](Index q) {  // a panel of the transpose: rows [q width, (q + 1) width) of the matrix
+                const Index rows = k - q * width < width ? k - q * width : width;
+                Panel* target = transposed + q * panel_size<Panel>(n);
+                for (Index p = 0; p * width < n; ++p) {
+                  const Index columns = n - p * width < width ? n - p * width : width;
+                  const Panel* source = panels + p * panel_size<Panel>(k) + q * width * width;
+                  if constexpr (panel_interleave<Panel> == 1) {
+                    if (rows == width) {
+                      detail::transpose(source, width, rows, columns, target + p * width * width, width);
+                      continue;
+                    }
+                  }
+                  const Index padded = panel_size<Panel>(columns) / width;
+                  for (Index j = 0; j < padded; ++j)
+                    for (Index i = 0; i < width; ++i)
+                      target[p * width * width + detail::panel_offset<Panel>(j, i)] =
+                          i < rows && j < columns ? source[detail::panel_offset<Panel>(i, j)]
+                                                  : scalar_cast<Panel>(0.0f);
+                }
+              });
 }
 
 }  // namespace hyperblocks::cpu

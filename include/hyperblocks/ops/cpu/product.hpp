@@ -8,27 +8,66 @@
 
 namespace hyperblocks::cpu {
 
-/// Elements of scratch, of type Scalar, that product() needs.
+namespace detail {
+
+/// Whether each panel is packed just before its use, which spares the way to memory and back: measured to pay
+/// for few rows of a and a b beyond the caches. Otherwise all of b is packed first, which spares staging a
+/// for every panel.
+constexpr bool packs_panelwise(Index m, Index n, Index k) { return m <= 32 && k * n > (Index{1} << 20); }
+
+}  // namespace detail
+
+/// Elements of scratch, of type Scalar, that product() needs on `threads` threads.
 template <RealScalar Scalar>
-constexpr Index product_scratch(Index m, Index n, Index k);
+constexpr Index product_scratch(Index m, Index n, Index k, Index threads) {
+  return detail::packs_panelwise(m, n, k) ? threads * panel_size<Scalar>(k) : packed_size<Scalar>(k, n);
+}
 
 /// All operands with any strides; `start` is FromZero{} or Accumulate{}.
-template <RealScalar Y, RealScalar Scalar, class Start>
-void product(const Execution& execution, Strided<Y> y, Strided<const Scalar> a, Strided<const Scalar> b,
-             Index m, Index n, Index k, Start start, Scalar* scratch);
+template <RealScalar Y, class A, class B, class Start, RealScalar Scalar>
+void product(const Execution& execution, Strided<Y> y, Strided<A> a, Strided<B> b, Index m, Index n, Index k,
+             Start start, Scalar* scratch) {
+  static_assert(std::same_as<Start, FromZero> || std::same_as<Start, Accumulate>);
+  static_assert(std::same_as<std::remove_const_t<A>, Scalar> && std::same_as<std::remove_const_t<B>, Scalar>,
+                "hyperblocks: both operands of a product have one type");
+  constexpr Index width = panel_columns<Scalar>;
+  if (!detail::packs_panelwise(m, n, k)) {
+    pack(execution.threads, b, k, n, scratch);
+    packed_product(execution, y, m, n, start, Segment<Scalar, Scalar>{a, scratch, k});
+  } else {
+    execution.threads.run(detail::ceil_divide(n, width), [&](Index panel, Index part) {
+      Scalar* packed = scratch + part * panel_size<Scalar>(k);
+      const Index columns = detail::smaller(width, n - panel * width);
+      detail::pack_panel(Strided<const Scalar>(b.block(0, panel * width)), k, columns, packed);
+      packed_product(execution, y.block(0, panel * width), m, columns, start,
+                     Segment<Scalar, Scalar>{a, packed, k});
+    });
+  }
+}
 
-/// The same for `batch` products at once; operand i of the batch begins `i * stride` elements after the
-/// first.
+/// How far apart, in elements, the operands of consecutive products of a batch begin.
 struct BatchStrides {
   Index y, a, b;
 };
+
 /// Elements of scratch that batched_product() needs on `threads` threads.
 template <RealScalar Scalar>
-constexpr Index batched_product_scratch(Index m, Index n, Index k, Index threads);
+constexpr Index batched_product_scratch(Index m, Index n, Index k, Index threads) {
+  return threads * product_scratch<Scalar>(m, n, k, 1);
+}
 
-template <RealScalar Y, RealScalar Scalar, class Start>
+/// `batch` products of one shape, in parallel over the batch.
+template <RealScalar Y, class A, class B, class Start, RealScalar Scalar>
 void batched_product(const Execution& execution, Index batch, BatchStrides strides, Strided<Y> y,
-                     Strided<const Scalar> a, Strided<const Scalar> b, Index m, Index n, Index k, Start start,
-                     Scalar* scratch);
+                     Strided<A> a, Strided<B> b, Index m, Index n, Index k, Start start, Scalar* scratch) {
+  execution.threads.run(batch, [&](Index i, Index part) {
+    const auto at = [&](auto matrix, Index stride) {
+      matrix.data += i * stride;
+      return matrix;
+    };
+    product(execution, at(y, strides.y), at(a, strides.a), at(b, strides.b), m, n, k, start,
+            scratch + part * product_scratch<Scalar>(m, n, k, 1));
+  });
+}
 
 }  // namespace hyperblocks::cpu

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// The body of the product kernels, included by product_kernels.hpp once per instruction set, inside a namespace that gives
-// vector_bytes, tile_rows, registers and has_pairs. No include guard on purpose.
+// The body of the product kernels, included by product_kernels.hpp once per instruction set, inside a
+// namespace that gives vector_bytes, tile_rows, registers and has_pairs. No include guard on purpose.
 #if defined(HYPERBLOCKS_PRODUCT_KERNEL)
 
 template <class T>
@@ -28,7 +28,8 @@ HYPERBLOCKS_INLINE Vector<float> widened(const Vector<std::uint32_t> bits) {
   }
 }
 
-// A tile of `rows` rows and `vectors` vectors of columns which begin `slice` vectors after the panel's first column.
+// A tile of `rows` rows and `vectors` vectors of columns which begin `slice` vectors after the panel's first
+// column.
 template <class Panel, bool pairs, Index rows, Index vectors>
 struct Tile {
   using Sum = Accumulator<Panel>;
@@ -72,6 +73,21 @@ struct Tile {
     }
   }
 
+  // A step reads 128 bytes of every panel. They come from beyond the first-level cache, and the processor's
+  // own prefetching stops at every page (measured with weights in memory, m = 8: 16 GB/s without, 31 GB/s
+  // with, 4 KiB ahead).
+  HYPERBLOCKS_INLINE void prefetch(Index k) const {
+    constexpr Index panels = (vectors + vectors_per_panel - 1) / vectors_per_panel;
+    constexpr Index bytes = 128 * vectors / vectors_per_panel / panels;
+    HYPERBLOCKS_UNROLL
+    for (Index p = 0; p < panels; ++p) {
+      const Panel* now = columns(p * vectors_per_panel) + k * panel_columns<Panel>;
+      HYPERBLOCKS_UNROLL
+      for (Index line = 0; line < bytes; line += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(now) + 4096 + line);
+    }
+  }
+
   // Panels of float or double.
   HYPERBLOCKS_INLINE void step(Index k) {
     Vector<Sum> weights[vectors];
@@ -81,7 +97,8 @@ struct Tile {
     multiply_add(static_cast<const Sum*>(call.x) + k, weights);
   }
 
-  // 16-bit panels: a 32-bit lane holds the weights of row k (low half) and row k + 1 (high half) of one column.
+  // 16-bit panels: a 32-bit lane holds the weights of row k (low half) and row k + 1 (high half) of one
+  // column.
   template <bool second>
   HYPERBLOCKS_INLINE void half_step(Index k) {
     Vector<Sum> weights[vectors];
@@ -120,21 +137,23 @@ struct Tile {
 
   HYPERBLOCKS_INLINE void run() {
     load();
-    if constexpr (pairs) {
-      for (Index k = 0; k < call.k; k += 2) pair_step(k);
-    } else if constexpr (panel_interleave<Panel> == 2) {
-      for (Index k = 0; k < call.k; k += 2) {
+    for (Index k = 0; k < call.k; k += panel_interleave<Panel>) {
+      prefetch(k);
+      if constexpr (pairs) {
+        pair_step(k);
+      } else if constexpr (panel_interleave<Panel> == 2) {
         half_step<false>(k);
         half_step<true>(k);
+      } else {
+        step(k);
       }
-    } else {
-      for (Index k = 0; k < call.k; ++k) step(k);
     }
     store();
   }
 };
 
-// The largest power of two of vectors, `most` at the most, for which registers hold the sums of `rows` rows, the weights
+// The largest power of two of vectors, `most` at the most, for which registers hold the sums of `rows` rows,
+// the weights
 // (a single row uses them from memory) and one factor.
 constexpr Index vectors_for(Index rows, Index most) {
   Index vectors = most;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// The kernels of packed products: one body (product_kernel.hpp) compiled once per instruction set, and the tables to choose from.
+// The kernels of packed products: one body (product_kernel.hpp) compiled once per instruction set, and the
+// tables to choose from.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ struct ProductTile {
   Index y_stride;
 };
 
-/// Bytes between the rows of a staged block of x. Staging brings the rows together and converts them; rows a power of two apart
-/// would fight for the same cache sets (measured: a third of the speed).
+/// Bytes between the rows of a staged block of x. Staging brings the rows together and converts them; rows a
+/// power of two apart would fight for the same cache sets (measured: a third of the speed).
 inline constexpr Index staged_bytes = 2112;
 
 inline constexpr Index most_rows = 14;
@@ -36,10 +37,10 @@ inline constexpr Index most_panels = 4;
 template <RealScalar Panel>
 struct ProductKernels {
   using Function = void (*)(const ProductTile<Panel>&);
-  Index rows = 0;                          // of the largest tile
-  bool pairs = false;                      // x is staged as bf16, for dot products of pairs
-  Index panels[most_rows + 1] = {};        // [rows of the tile]: how many panels `several` does at once
-  Function one[most_rows + 1] = {};        // [rows of the tile]
+  Index rows = 0;                    // of the largest tile
+  bool pairs = false;                // x is staged as bf16, for dot products of pairs
+  Index panels[most_rows + 1] = {};  // [rows of the tile]: how many panels `several` does at once
+  Function one[most_rows + 1] = {};  // [rows of the tile]
   Function several[most_rows + 1] = {};
 };
 
@@ -69,7 +70,8 @@ HYPERBLOCKS_TARGET_END
 #endif
 #undef HYPERBLOCKS_PRODUCT_KERNEL
 
-/// The kernels for an instruction set; `pairs`: both operands are bf16, and dot products of pairs are wanted where they exist.
+/// The kernels for an instruction set; `pairs`: both operands are bf16, and dot products of pairs are wanted
+/// where they exist.
 template <RealScalar Panel>
 const ProductKernels<Panel>& product_kernels(Isa isa, [[maybe_unused]] bool pairs) {
 #if defined(__x86_64__)
@@ -92,4 +94,3 @@ auto row_widener(Isa isa) {
 }
 
 }  // namespace hyperblocks::cpu::kernels
-

@@ -2,7 +2,8 @@
 // Copyright 2026 The hyperblocks authors
 // Regions of code compiled for an instruction set that the rest of the program may lack:
 //   HYPERBLOCKS_TARGET_BEGIN("avx2,fma") ... functions and templates, no includes ... HYPERBLOCKS_TARGET_END
-// Only functions behind a run-time choice (isa.hpp) may live there. Also: unrolling and inlining that kernels rely upon.
+// Only functions behind a run-time choice (isa.hpp) may live there. Also: unrolling and inlining that kernels
+// rely upon.
 #pragma once
 
 #define HYPERBLOCKS_PRAGMA(text) _Pragma(#text)
