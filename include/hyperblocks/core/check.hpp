@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Errors: one exception type that always says what went wrong, where, what was expected and what was found.
+// The library never exits, aborts or silently ignores a mistake.
+#pragma once
+
+#include <concepts>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace hyperblocks {
+
+/// Thrown for every mistake that only run time can see: shapes, files, devices.
+class Error : public std::runtime_error {
+ public:
+  Error(std::string what, std::string where, std::string expected, std::string found)
+      : std::runtime_error(sentence(what, where, expected, found)),
+        what_(std::move(what)),
+        where_(std::move(where)),
+        expected_(std::move(expected)),
+        found_(std::move(found)) {}
+
+  const std::string& problem() const noexcept { return what_; }  ///< "the tensors' shapes differ"
+  const std::string& where() const noexcept { return where_; }   ///< a function, a file and key or offset
+  const std::string& expected() const noexcept { return expected_; }  ///< what would have been right
+  const std::string& found() const noexcept { return found_; }        ///< what stood there instead
+
+ private:
+  static std::string sentence(std::string_view what, std::string_view where, std::string_view expected,
+                              std::string_view found) {
+    std::string text = "hyperblocks: ";
+    text.append(what).append(" (").append(where).append("): expected ").append(expected);
+    return text.append(", found ").append(found);
+  }
+
+  std::string what_, where_, expected_, found_;
+};
+
+/// Throws when `holds` is false; the texts are built by `make`, so that the good path builds none.
+template <std::invocable Make>
+void check(bool holds, Make&& make) {
+  if (!holds) [[unlikely]]
+    throw std::forward<Make>(make)();
+}
+
+}  // namespace hyperblocks

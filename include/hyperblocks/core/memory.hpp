@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Where bytes live: Buffer owns a piece of a device's memory, Memory is what every device offers, Arena hands
+// out scratch in stack order. After the first call of a shape an arena has grown enough: nothing allocates.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <hyperblocks/core/check.hpp>
+
+namespace hyperblocks {
+
+/// A shared owner of bytes; of whose kind (heap, a device's, a mapped file's) only its deleter knows.
+struct Buffer {
+  std::shared_ptr<void> bytes;
+  std::size_t size = 0;
+};
+
+/// Allocation and transfer, the part of a device that is the same for all of them. Sizes are in bytes.
+class Memory {
+ public:
+  /// Zeroed memory, aligned to `alignment`.
+  virtual Buffer allocate(std::size_t size) = 0;
+  virtual void fill(void* to, unsigned char byte, std::size_t size) = 0;
+  virtual void upload(void* to, const void* host, std::size_t size) = 0;
+  /// Returns when the bytes are there: waits for all work given to the device before.
+  virtual void download(void* host, const void* from, std::size_t size) = 0;
+
+  static constexpr std::size_t alignment = 256;
+
+ protected:
+  Memory() = default;
+  ~Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+};
+
+class Arena {
+ public:
+  explicit Arena(Memory& memory) : memory_(&memory) {}
+
+  /// A position to come back to.
+  struct Mark {
+    std::size_t chunk = 0;
+    std::size_t offset = 0;
+  };
+
+  void* take(std::size_t size) {
+    check(size <= SIZE_MAX - Memory::alignment, [&] {
+      return Error("scratch too large", "Arena::take", "a size that memory can have", std::to_string(size));
+    });
+    const std::size_t rounded = (size + Memory::alignment - 1) / Memory::alignment * Memory::alignment;
+    while (top_.chunk < chunks_.size() && chunks_[top_.chunk].size - top_.offset < rounded)
+      top_ = {top_.chunk + 1, 0};
+    if (top_.chunk == chunks_.size()) grow(rounded);
+    void* const place = static_cast<char*>(chunks_[top_.chunk].bytes.get()) + top_.offset;
+    top_.offset += rounded;
+    if (poisons_) memory_->fill(place, 0xff, rounded);
+    return place;
+  }
+
+  Mark mark() const { return top_; }
+  /// Everything taken since the mark becomes free; memory is kept for the next call.
+  void release(Mark mark) { top_ = mark; }
+
+  /// Bytes held from the device, and how often the device was asked: constant once warm.
+  std::size_t capacity() const { return capacity_; }
+  std::size_t allocations() const { return chunks_.size(); }
+
+  /// Fills what is taken with 0xff (NaN in every scalar), so that tests see reads of unwritten scratch.
+  void poison(bool on) { poisons_ = on; }
+
+ private:
+  void grow(std::size_t size) {
+    constexpr std::size_t smallest = std::size_t{1} << 20;
+    chunks_.push_back(memory_->allocate(std::max({size, smallest, capacity_ / 4})));
+    capacity_ += chunks_.back().size;
+  }
+
+  Memory* memory_;
+  std::vector<Buffer> chunks_;
+  Mark top_;
+  std::size_t capacity_ = 0;
+  bool poisons_ = false;
+};
+
+/// Gives back on leaving a scope what was taken from a device's arena within it.
+template <class Device>
+class ArenaScope {
+ public:
+  explicit ArenaScope(Device& device) : arena_(&device.arena()), mark_(arena_->mark()) {}
+  ~ArenaScope() { arena_->release(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena* arena_;
+  Arena::Mark mark_;
+};
+
+}  // namespace hyperblocks
