@@ -92,8 +92,12 @@ class Arena {
 template <class Device>
 class ArenaScope {
  public:
-  explicit ArenaScope(Device& device) : arena_(&device.arena()), mark_(arena_->mark()) {}
-  ~ArenaScope() { arena_->release(mark_); }
+  /// With `keeps` true nothing is given back: forward's way to leave its tape in the arena.
+  explicit ArenaScope(Device& device, bool keeps = false)
+      : arena_(keeps ? nullptr : &device.arena()), mark_(device.arena().mark()) {}
+  ~ArenaScope() {
+    if (arena_ != nullptr) arena_->release(mark_);
+  }
   ArenaScope(const ArenaScope&) = delete;
   ArenaScope& operator=(const ArenaScope&) = delete;
 

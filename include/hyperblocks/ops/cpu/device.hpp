@@ -19,8 +19,8 @@ namespace hyperblocks {
 class Cpu final : public Memory {
  public:
   struct Options {
-    Index threads = 0;       ///< the caller included; 0 means one per core
-    std::optional<Isa> isa;  ///< forced; by default the best that runs here
+    Index threads = 0;                      ///< the caller included; 0 means one per core
+    std::optional<Isa> isa = std::nullopt;  ///< forced; by default the best that runs here
   };
 
   Cpu() : Cpu(Options{}) {}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Composition of row blocks. Chain<A, B, ...>: y = ... B(A(x)). Residual<A>: y = x + A(x).
+#pragma once
+
+#include <tuple>
+
+#include <hyperblocks/blocks/block.hpp>
+#include <hyperblocks/ops/ops.hpp>
+
+namespace hyperblocks {
+
+namespace detail {
+template <class... Blocks>
+using First = std::tuple_element_t<0, std::tuple<Blocks...>>;
+template <class... Blocks>
+using Last = std::tuple_element_t<sizeof...(Blocks) - 1, std::tuple<Blocks...>>;
+
+/// One sentence for two neighbours that do not fit: Joint<width that comes out, width that goes in>.
+template <Index out, Index in>
+struct Joint {
+  static_assert(out == in,
+                "hyperblocks: a Chain's block does not take what the one before gives: Joint<out, in>");
+};
+
+template <class Block, class Next, class... Rest>
+constexpr bool joined_chain() {
+  (void)sizeof(Joint<Block::out, Next::in>);
+  if constexpr (sizeof...(Rest) > 0) return joined_chain<Next, Rest...>();
+  return true;
+}
+}  // namespace detail
+
+template <class... Blocks>
+struct Chain : RowBlock<typename detail::First<Blocks...>::Scalar, typename detail::First<Blocks...>::Device,
+                        detail::First<Blocks...>::in, detail::Last<Blocks...>::out> {
+  static_assert(sizeof...(Blocks) >= 2, "hyperblocks: a Chain has two blocks or more");
+  static_assert(detail::joined_chain<Blocks...>());
+  using Base = RowBlock<typename detail::First<Blocks...>::Scalar, typename detail::First<Blocks...>::Device,
+                        detail::First<Blocks...>::in, detail::Last<Blocks...>::out>;
+  using typename Base::Scalar, typename Base::Device, typename Base::Input, typename Base::Output,
+      typename Base::InputGradient, typename Base::OutputGradient;
+  template <std::size_t i>
+  using At = std::tuple_element_t<i, std::tuple<Blocks...>>;
+
+  template <Role role>
+  using Parts = std::tuple<typename Blocks::template Parts<role>...>;
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  using Tape = std::tuple<typename Blocks::Tape...>;
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (Blocks::initialise(device, std::get<i>(params), random), ...);
+    }
+    (std::index_sequence_for<Blocks...>());
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    step<0>(device, params, x, y, tape);
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    step_back<sizeof...(Blocks) - 1>(device, params, tape, dy, dx, gradients, write);
+  }
+
+ private:
+  template <std::size_t i>
+  static void step(Device& device, const Params& params, typename At<i>::Input x, Output y, Tape* tape) {
+    auto* const own = tape ? &std::get<i>(*tape) : nullptr;
+    if constexpr (i + 1 == sizeof...(Blocks)) {
+      At<i>::forward(device, std::get<i>(params), x, y, own);
+    } else {
+      const auto between = take<Scalar, dyn, At<i>::out>(device, x.rows());
+      At<i>::forward(device, std::get<i>(params), x, between, own);
+      step<i + 1>(device, params, between, y, tape);
+    }
+  }
+
+  template <std::size_t i>
+  static void step_back(Device& device, const Params& params, const Tape& tape,
+                        typename At<i>::OutputGradient dy, InputGradient dx, Gradients& gradients,
+                        Write write) {
+    if constexpr (i == 0) {
+      At<0>::backward(device, std::get<0>(params), std::get<0>(tape), dy, dx, std::get<0>(gradients), write);
+    } else {
+      const auto between = take<Scalar, dyn, At<i>::in>(device, dy.rows());
+      At<i>::backward(device, std::get<i>(params), std::get<i>(tape), dy, between, std::get<i>(gradients),
+                      write);
+      step_back<i - 1>(device, params, tape, between, dx, gradients, write);
+    }
+  }
+};
+
+/// Parameters, initialisation and tape are the inner block's own.
+template <class Inner>
+struct Residual : Inner {
+  static_assert(Inner::in == Inner::out, "hyperblocks: a Residual's block gives as many columns as it takes");
+  using typename Inner::Device, typename Inner::Scalar, typename Inner::Input, typename Inner::Output,
+      typename Inner::InputGradient, typename Inner::OutputGradient, typename Inner::Params,
+      typename Inner::Gradients, typename Inner::Tape;
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    Inner::forward(device, params, x, y, tape);
+    ops::add<Scalar>(device, x, y, y);
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    Inner::backward(device, params, tape, dy, dx, gradients, write);
+    if (dx) ops::add<Scalar>(device, dx, dy, dx);
+  }
+};
+
+}  // namespace hyperblocks

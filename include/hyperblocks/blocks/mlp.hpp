@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// MLPs. Mlp: y = W2 act(W1 x + b1) + b2. GluMlp: y = W_down (act(W_gate x) * (W_up x)), SwiGLU with silu.
+#pragma once
+
+#include <hyperblocks/blocks/linear.hpp>
+
+namespace hyperblocks {
+
+struct MlpSpec {
+  Index in = 0;
+  Index inner = 0;
+  Index out = 0;
+  Activation activation = Activation::gelu_exact;
+  bool bias = true;
+};
+
+template <MlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
+struct Mlp : RowBlock<Scalar, Device, spec.in, spec.out> {
+  using Base = RowBlock<Scalar, Device, spec.in, spec.out>;
+  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
+      typename Base::OutputGradient;
+  using Expand = Linear<LinearSpec{spec.in, spec.inner, spec.bias}, Scalar, Device, Weights>;
+  using Project = Linear<LinearSpec{spec.inner, spec.out, spec.bias}, Scalar, Device, Weights>;
+
+  template <Role role>
+  struct Parts {
+    typename Expand::template Parts<role> expand;
+    typename Project::template Parts<role> project;
+    static constexpr auto fields() {
+      return std::tuple{Field{"expand", &Parts::expand}, Field{"project", &Parts::project}};
+    }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  struct Tape {
+    typename Expand::Tape expand;
+    typename Project::Tape project;
+    View<Scalar, Device, dyn, spec.inner> expanded;  // before the activation
+  };
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    Expand::initialise(device, params.expand, random);
+    Project::initialise(device, params.project, random);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    const auto expanded = take<Scalar, dyn, spec.inner>(device, x.rows());  // (tokens, inner)
+    const auto active =
+        tape ? take<Scalar, dyn, spec.inner>(device, x.rows()) : expanded;  // in place if free
+    Expand::forward(device, params.expand, x, expanded, tape ? &tape->expand : nullptr);
+    ops::activate<Scalar>(device, spec.activation, expanded, active);
+    Project::forward(device, params.project, active, y, tape ? &tape->project : nullptr);
+    if (tape) tape->expanded = expanded;
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    const auto dinner = take<Scalar, dyn, spec.inner>(device, dy.rows());  // (tokens, inner)
+    Project::backward(device, params.project, tape.project, dy, dinner, gradients.project, write);
+    ops::activate_backward<Scalar>(device, spec.activation, tape.expanded, dinner, dinner);
+    Expand::backward(device, params.expand, tape.expand, dinner, dx, gradients.expand, write);
+  }
+};
+
+struct GluMlpSpec {
+  Index hidden = 0;
+  Index inner = 0;
+  Index out = 0;  ///< 0 means as wide as the input
+  Activation activation = Activation::silu;
+  bool bias = false;
+};
+
+template <GluMlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
+struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)> {
+  using Base = RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)>;
+  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
+      typename Base::OutputGradient;
+  using Expand = Linear<LinearSpec{spec.hidden, spec.inner, spec.bias}, Scalar, Device, Weights>;
+  using Down = Linear<LinearSpec{spec.inner, Base::out, spec.bias}, Scalar, Device, Weights>;
+
+  template <Role role>
+  struct Parts {
+    typename Expand::template Parts<role> gate, up;
+    typename Down::template Parts<role> down;
+    static constexpr auto fields() {
+      return std::tuple{Field{"gate", &Parts::gate}, Field{"up", &Parts::up}, Field{"down", &Parts::down}};
+    }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  struct Tape {
+    typename Expand::Tape expand;
+    typename Down::Tape down;
+    View<Scalar, Device, dyn, spec.inner> gate, up;
+  };
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    Expand::initialise(device, params.gate, random);
+    Expand::initialise(device, params.up, random);
+    Down::initialise(device, params.down, random);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    const auto gate = take<Scalar, dyn, spec.inner>(device, x.rows());                   // (tokens, inner)
+    const auto up = take<Scalar, dyn, spec.inner>(device, x.rows());                     // (tokens, inner)
+    const auto product = tape ? take<Scalar, dyn, spec.inner>(device, x.rows()) : gate;  // in place if free
+    Expand::forward(device, params.gate, x, gate, tape ? &tape->expand : nullptr);
+    Expand::forward(device, params.up, x, up);
+    ops::glu<Scalar>(device, spec.activation, gate, up, product);
+    Down::forward(device, params.down, product, y, tape ? &tape->down : nullptr);
+    if (tape) tape->gate = gate, tape->up = up;
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    const auto dproduct = take<Scalar, dyn, spec.inner>(device, dy.rows());  // (tokens, inner)
+    const auto dgate = take<Scalar, dyn, spec.inner>(device, dy.rows());
+    const auto dup = take<Scalar, dyn, spec.inner>(device, dy.rows());
+    Down::backward(device, params.down, tape.down, dy, dproduct, gradients.down, write);
+    ops::glu_backward<Scalar>(device, spec.activation, tape.gate, tape.up, dproduct, dgate, dup);
+    Expand::backward(device, params.gate, tape.expand, dgate, dx, gradients.gate, write);
+    const auto dx_up = dx ? take<Scalar, dyn, spec.hidden>(device, dy.rows()) : InputGradient();
+    Expand::backward(device, params.up, tape.expand, dup, dx_up, gradients.up, write);
+    if (dx) ops::add<Scalar>(device, dx, dx_up, dx);
+  }
+};
+
+}  // namespace hyperblocks

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// RmsNorm: y = x / sqrt(mean(x^2) + epsilon) * (weight + shift). LayerNorm: y = (x - mean) / sqrt(variance +
+// epsilon) * weight + bias. Row by row; statistics in float (double for double).
+#pragma once
+
+#include <hyperblocks/blocks/block.hpp>
+#include <hyperblocks/ops/ops.hpp>
+
+namespace hyperblocks {
+
+struct RmsNormSpec {
+  Index width = 0;
+  double epsilon = 1e-6;
+  double shift = 0;  ///< Gemma stores weight - 1: its shift is 1
+};
+
+template <RmsNormSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
+struct RmsNorm : RowBlock<Scalar, Device, spec.width, spec.width> {
+  static_assert(spec.width > 0, "hyperblocks: an RmsNorm needs a width of one or more");
+  using Base = RowBlock<Scalar, Device, spec.width, spec.width>;
+  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
+      typename Base::OutputGradient;
+
+  template <Role role>
+  struct Parts {
+    Parameter<role, Weights, true, Scalar, Device, spec.width> weight;
+    static constexpr auto fields() { return std::tuple{Field{"weight", &Parts::weight}}; }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  struct Tape {
+    Input input;
+  };
+
+  /// The identity on normalised rows.
+  static void initialise(Device& device, Params& params, Random&) {
+    fill_constant(device, params.weight, 1.0 - spec.shift);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    if (tape != nullptr) tape->input = x;
+    ops::rms_norm<Scalar>(device, x, params.weight, y, spec.epsilon, spec.shift);
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    View<Scalar, Device, dyn> dweight;
+    if constexpr (std::same_as<Weights, Trainable>) dweight = gradients.weight.view();
+    ops::rms_norm_backward<Scalar>(device, tape.input, params.weight, dy, dx, dweight, spec.epsilon,
+                                   spec.shift, write);
+  }
+};
+
+struct LayerNormSpec {
+  Index width = 0;
+  double epsilon = 1e-5;
+  bool bias = true;
+};
+
+template <LayerNormSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
+struct LayerNorm : RowBlock<Scalar, Device, spec.width, spec.width> {
+  static_assert(spec.width > 0, "hyperblocks: a LayerNorm needs a width of one or more");
+  using Base = RowBlock<Scalar, Device, spec.width, spec.width>;
+  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
+      typename Base::OutputGradient;
+
+  template <Role role>
+  struct Parts {
+    Parameter<role, Weights, true, Scalar, Device, spec.width> weight;
+    Parameter<role, Weights, spec.bias, Scalar, Device, spec.width> bias;
+    static constexpr auto fields() {
+      return std::tuple{Field{"weight", &Parts::weight}, Field{"bias", &Parts::bias}};
+    }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  struct Tape {
+    Input input;
+  };
+
+  static void initialise(Device& device, Params& params, Random&) {
+    fill_constant(device, params.weight, 1.0);
+    if constexpr (spec.bias) fill_constant(device, params.bias, 0.0);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    if (tape != nullptr) tape->input = x;
+    View<const Scalar, Device, dyn> bias;
+    if constexpr (spec.bias) bias = params.bias.view();
+    ops::layer_norm<Scalar>(device, x, params.weight, bias, y, spec.epsilon);
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    View<Scalar, Device, dyn> dweight, dbias;
+    if constexpr (std::same_as<Weights, Trainable>) {
+      dweight = gradients.weight.view();
+      if constexpr (spec.bias) dbias = gradients.bias.view();
+    }
+    ops::layer_norm_backward<Scalar>(device, tape.input, params.weight, dy, dx, dweight, dbias, spec.epsilon,
+                                     write);
+  }
+};
+
+}  // namespace hyperblocks

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Named parameters: a group is a struct that lists its members once, in fields(); visit() walks one group, or
+// several of the same structure side by side (values, gradients, moments), and serves load, save, count,
+// initialisation and optimisers alike. Names are joined by dots: "attention.query.weight", "layers.3.bias".
+#pragma once
+
+#include <array>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <hyperblocks/core/tensor.hpp>
+
+namespace hyperblocks {
+
+/// In place of a tensor that is not there: the bias of a layer without one, the gradient of a frozen weight.
+struct Nothing {};
+
+/// Whether a block's parts are its values or their gradients.
+enum class Role { value, gradient };
+
+/// How backward() writes the gradients of parameters.
+enum class Write { assign, add };
+
+template <class Group, class Member>
+struct Field {
+  const char* name;
+  Member Group::*member;
+};
+template <class Group, class Member>
+Field(const char*, Member Group::*) -> Field<Group, Member>;
+
+template <class T>
+concept ParameterGroup = requires {
+  std::remove_const_t<T>::fields();
+};
+
+namespace detail {
+template <class T>
+inline constexpr bool is_sequence = false;
+template <class T, std::size_t n>
+inline constexpr bool is_sequence<std::array<T, n>> = true;
+template <class T>
+inline constexpr bool is_sequence<std::vector<T>> = true;
+template <class T>
+inline constexpr bool is_tuple = false;
+template <class... T>
+inline constexpr bool is_tuple<std::tuple<T...>> = true;
+
+inline std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
+template <class Visitor, class First, class... Rest>
+void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&... rest);
+
+template <std::size_t i, class Part>
+auto& part_of(Part& whole) {
+  if constexpr (is_tuple<std::remove_const_t<Part>>)
+    return std::get<i>(whole);
+  else
+    return whole.*(std::get<i>(std::remove_const_t<Part>::fields()).member);
+}
+
+template <std::size_t i, class Whole>
+std::string part_name() {
+  if constexpr (is_tuple<Whole>)
+    return std::to_string(i);
+  else
+    return std::get<i>(Whole::fields()).name;
+}
+
+template <class Whole>
+constexpr std::size_t part_count() {
+  if constexpr (is_tuple<Whole>)
+    return std::tuple_size_v<Whole>;
+  else
+    return std::tuple_size_v<decltype(Whole::fields())>;
+}
+
+/// The parts of a struct with fields() or of a tuple, from the i-th on.
+template <std::size_t i, class Visitor, class First, class... Rest>
+void visit_parts(const std::string& name, Visitor& visitor, First& first, Rest&... rest) {
+  using Whole = std::remove_const_t<First>;
+  if constexpr (i < part_count<Whole>()) {
+    visit_named(joined(name, part_name<i, Whole>()), visitor, part_of<i>(first), part_of<i>(rest)...);
+    visit_parts<i + 1>(name, visitor, first, rest...);
+  }
+}
+
+template <class Visitor, class First, class... Rest>
+void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&... rest) {
+  using Part = std::remove_const_t<First>;
+  if constexpr (std::same_as<Part, Nothing>) {
+    return;
+  } else if constexpr (ParameterGroup<Part> || is_tuple<Part>) {
+    visit_parts<0>(name, visitor, first, rest...);
+  } else if constexpr (is_sequence<Part>) {
+    for (std::size_t i = 0; i < first.size(); ++i)
+      visit_named(joined(name, std::to_string(i)), visitor, first[i], rest[i]...);
+  } else {
+    visitor(name, first, rest...);
+  }
+}
+}  // namespace detail
+
+/// Calls visitor(name, tensor) for every tensor of a group, or visitor(name, tensor, others...) for groups of
+/// the same structure; the first group decides which tensors exist, and another's may be Nothing.
+template <class Visitor, class First, class... Rest>
+void visit(Visitor&& visitor, First& first, Rest&... rest) {
+  detail::visit_named(std::string(), visitor, first, rest...);
+}
+
+/// How many numbers a group holds.
+template <class Group>
+Index count(const Group& group) {
+  Index total = 0;
+  visit([&](const std::string&, const auto& tensor) { total += tensor.size(); }, group);
+  return total;
+}
+
+/// A group whose tensors have their memory on the device: zeros.
+template <class Group, class Device>
+Group make(Device& device) {
+  Group group;
+  visit([&](const std::string&, auto& tensor) { tensor = std::remove_reference_t<decltype(tensor)>(device); },
+        group);
+  return group;
+}
+
+}  // namespace hyperblocks

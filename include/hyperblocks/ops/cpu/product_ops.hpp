@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Products of the Cpu device with trainable and with frozen (packed) weights, and the fused low-rank update.
+// All of them run the kernels of packed_product.hpp: what is not packed is packed into the arena on the way.
+#pragma once
+
+#include <hyperblocks/ops/cpu/device.hpp>
+#include <hyperblocks/ops/cpu/product.hpp>
+#include <hyperblocks/ops/weights.hpp>
+
+namespace hyperblocks::cpu {
+
+struct ProductOps {
+  template <class Scalar>
+  using Rows = View<Scalar, Cpu, dyn, dyn>;
+  template <class Scalar>
+  using Row = View<Scalar, Cpu, dyn>;
+
+  template <RealScalar Stored>
+  static Index packed_size(Index out, Index in) {
+    return cpu::packed_size<Stored>(in, out);
+  }
+
+  template <RealScalar Stored>
+  static void pack(Cpu& cpu, const Stored* weight, Index out, Index in, Stored* packed) {
+    cpu::pack(cpu.threads(), Strided<const Stored>{weight, 1, in}, in, out, packed);
+  }
+
+  template <RealScalar Stored>
+  static void unpack(Cpu& cpu, const Stored* packed, Index out, Index in, Stored* weight) {
+    cpu.threads().run(out, [&](Index row) {
+      for (Index i = 0; i < in; ++i) weight[row * in + i] = packed_element(packed, in, i, row);
+    });
+  }
+
+  /// y = x W^T + bias; `weight` is packed, `bias` may be empty.
+  template <RealScalar Scalar, RealScalar Stored>
+  static void product_packed(Cpu& cpu, Rows<const Scalar> x, const Stored* weight, Row<const Scalar> bias,
+                             Rows<Scalar> y) {
+    with_start(bias, [&](auto start) {
+      packed_product(cpu.execution(), whole(y), y.rows(), y.columns(), start, segment(x, weight));
+    });
+  }
+
+  /// y = x W^T + bias for a plain weight (out, in).
+  template <RealScalar Scalar>
+  static void product(Cpu& cpu, Rows<const Scalar> x, Rows<const Scalar> weight, Row<const Scalar> bias,
+                      Rows<Scalar> y) {
+    const ArenaScope scope(cpu);
+    Scalar* packed = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), y.columns())).data();
+    pack(cpu, weight.data(), y.columns(), x.columns(), packed);
+    product_packed(cpu, x, packed, bias, y);
+  }
+
+  /// dx = dy W, from the same packed weight as the forward product.
+  template <RealScalar Scalar, RealScalar Stored>
+  static void input_gradient_packed(Cpu& cpu, Rows<const Scalar> dy, const Stored* weight, Rows<Scalar> dx) {
+    const ArenaScope scope(cpu);
+    Stored* transposed = take<Stored, dyn>(cpu, cpu::packed_size<Stored>(dy.columns(), dx.columns())).data();
+    repack_transposed(cpu.threads(), weight, dx.columns(), dy.columns(), transposed);
+    packed_product(cpu.execution(), whole(dx), dx.rows(), dx.columns(), FromZero{}, segment(dy, transposed));
+  }
+
+  /// dx = dy W for a plain weight.
+  template <RealScalar Scalar>
+  static void input_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx) {
+    unpacked(cpu, whole(dx), whole(dy), whole(weight), dx.rows(), dx.columns(), dy.columns(), false);
+  }
+
+  /// dW = dy^T x, added to what is there if `add`.
+  template <RealScalar Scalar>
+  static void weight_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> x, Rows<Scalar> dweight,
+                              bool add) {
+    unpacked(cpu, whole(dweight), whole(dy).transposed(), whole(x), dweight.rows(), dweight.columns(),
+             dy.rows(), add);
+  }
+
+  /// y = x W^T + bias + scale (x A^T) B^T in one pass over y; W packed, A (rank, in), B (out, rank).
+  template <RealScalar Scalar, RealScalar Stored>
+  static void low_rank_update_packed(Cpu& cpu, Rows<const Scalar> x, const Stored* weight,
+                                     Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
+                                     double scale, Rows<Scalar> y) {
+    using Sum = Accumulator<Scalar>;
+    const ArenaScope scope(cpu);
+    const Index rank = a.rows();
+    Scalar* packed_a = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), rank)).data();
+    Scalar* packed_b = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(rank, y.columns())).data();
+    const auto shrunk = take<Sum, dyn, dyn>(cpu, x.rows(), rank);
+    pack(cpu, a.data(), rank, a.columns(), packed_a);
+    pack(cpu, b.data(), b.rows(), rank, packed_b);
+    packed_product(cpu.execution(), whole(shrunk), x.rows(), rank, FromZero{}, segment(x, packed_a));
+    for (Sum& element : shrunk.span()) element *= static_cast<Sum>(scale);
+    with_start(bias, [&](auto start) {
+      packed_product(cpu.execution(), whole(y), y.rows(), y.columns(), start, segment(x, weight),
+                     Segment<Sum, Scalar>{whole(shrunk), packed_b, rank});
+    });
+  }
+
+ private:
+  template <class Scalar>
+  static Strided<Scalar> whole(View<Scalar, Cpu, dyn, dyn> matrix) {
+    return {matrix.data(), matrix.columns()};
+  }
+
+  template <class Scalar, class Stored>
+  static Segment<std::remove_const_t<Scalar>, Stored> segment(View<Scalar, Cpu, dyn, dyn> x,
+                                                              const Stored* panels) {
+    return {whole(x), panels, x.columns()};
+  }
+
+  template <class Scalar, class F>
+  static void with_start(Row<const Scalar> bias, F f) {
+    if (bias)
+      f(FromBias<Scalar>{bias.data()});
+    else
+      f(FromZero{});
+  }
+
+  template <RealScalar Scalar>
+  static void unpacked(Cpu& cpu, Strided<Scalar> y, Strided<const Scalar> a, Strided<const Scalar> b, Index m,
+                       Index n, Index k, bool add) {
+    const ArenaScope scope(cpu);
+    const Index threads = cpu.threads().count();
+    Scalar* scratch = take<Scalar, dyn>(cpu, product_scratch<Scalar>(m, n, k, threads)).data();
+    if (add)
+      cpu::product(cpu.execution(), y, a, b, m, n, k, Accumulate{}, scratch);
+    else
+      cpu::product(cpu.execution(), y, a, b, m, n, k, FromZero{}, scratch);
+  }
+};
+
+}  // namespace hyperblocks::cpu

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The contract between blocks and devices: what a device must provide, and the checks of shapes, made once
+// for all devices. Blocks call these functions with the scalar given: ops::product<float>(cpu, x, weight,
+// bias, y). Matrices are (rows, columns), row-major; an empty view as an optional argument means "not
+// wanted".
+#pragma once
+
+#include <hyperblocks/ops/activation.hpp>
+#include <hyperblocks/ops/weights.hpp>
+
+namespace hyperblocks::ops {
+
+// Views whose device is named by the first argument alone, so that every compatible view converts.
+template <class Scalar, class Device>
+using Rows = View<Scalar, std::type_identity_t<Device>, dyn, dyn>;
+template <class Scalar, class Device>
+using Row = View<Scalar, std::type_identity_t<Device>, dyn>;
+
+namespace detail {
+inline void check_extent(const char* where, const char* which, Index expected, Index found) {
+  check(expected == found, [&] {
+    return Error(std::string("the shapes do not fit: ") + which, where, std::to_string(expected),
+                 std::to_string(found));
+  });
+}
+
+template <class A, class B>
+void check_same(const char* where, const A& expected, const B& found) {
+  check(expected.shape().all() == found.shape().all(), [&] {
+    return Error("the shapes differ", where, to_string(expected.shape().all()),
+                 to_string(found.shape().all()));
+  });
+}
+}  // namespace detail
+
+/// y (m, out) = x (m, in) W (out, in)^T + bias (out), for a plain weight.
+template <RealScalar Scalar, class Device>
+void product(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> weight,
+             Row<const Scalar, Device> bias, Rows<Scalar, Device> y) {
+  detail::check_extent("ops::product", "columns of x and of the weight", weight.columns(), x.columns());
+  detail::check_extent("ops::product", "rows of the weight and columns of y", weight.rows(), y.columns());
+  detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
+  if (bias) detail::check_extent("ops::product", "elements of the bias", y.columns(), bias.size());
+  Ops<Device>::template product<Scalar>(device, x, weight, bias, y);
+}
+
+/// The same for a frozen weight.
+template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
+void product(Device& device, Rows<const Scalar, Device> x,
+             const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
+             Rows<Scalar, Device> y) {
+  detail::check_extent("ops::product", "columns of x and of the weight", in, x.columns());
+  detail::check_extent("ops::product", "rows of the weight and columns of y", out, y.columns());
+  detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
+  if (bias) detail::check_extent("ops::product", "elements of the bias", out, bias.size());
+  Ops<Device>::template product_packed<Scalar, Stored>(device, x, weight.packed(), bias, y);
+}
+
+/// dx (m, in) = dy (m, out) W (out, in)
+template <RealScalar Scalar, class Device>
+void input_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const Scalar, Device> weight,
+                    Rows<Scalar, Device> dx) {
+  detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", weight.rows(),
+                       dy.columns());
+  detail::check_extent("ops::input_gradient", "columns of the weight and of dx", weight.columns(),
+                       dx.columns());
+  detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
+  Ops<Device>::template input_gradient<Scalar>(device, dy, weight, dx);
+}
+
+template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
+void input_gradient(Device& device, Rows<const Scalar, Device> dy,
+                    const FrozenMatrix<Stored, Device, out, in>& weight, Rows<Scalar, Device> dx) {
+  detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", out, dy.columns());
+  detail::check_extent("ops::input_gradient", "columns of the weight and of dx", in, dx.columns());
+  detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
+  Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed(), dx);
+}
+
+/// dW (out, in) [+]= dy (m, out)^T x (m, in)
+template <RealScalar Scalar, class Device>
+void weight_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const Scalar, Device> x,
+                     Rows<Scalar, Device> dweight, Write write) {
+  detail::check_extent("ops::weight_gradient", "columns of dy and rows of dW", dweight.rows(), dy.columns());
+  detail::check_extent("ops::weight_gradient", "columns of x and of dW", dweight.columns(), x.columns());
+  detail::check_extent("ops::weight_gradient", "rows of dy and of x", dy.rows(), x.rows());
+  Ops<Device>::template weight_gradient<Scalar>(device, dy, x, dweight, write == Write::add);
+}
+
+/// y = x W^T + bias + scale (x A^T) B^T in one pass over y: A (rank, in), B (out, rank), W frozen.
+template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
+void low_rank_update(Device& device, Rows<const Scalar, Device> x,
+                     const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
+                     Rows<const Scalar, Device> a, Rows<const Scalar, Device> b, double scale,
+                     Rows<Scalar, Device> y) {
+  detail::check_extent("ops::low_rank_update", "columns of x and of the weight", in, x.columns());
+  detail::check_extent("ops::low_rank_update", "rows of the weight and columns of y", out, y.columns());
+  detail::check_extent("ops::low_rank_update", "rows of x and of y", x.rows(), y.rows());
+  detail::check_extent("ops::low_rank_update", "columns of A", in, a.columns());
+  detail::check_extent("ops::low_rank_update", "rows of B", out, b.rows());
+  detail::check_extent("ops::low_rank_update", "the rank of A and B", a.rows(), b.columns());
+  if (bias) detail::check_extent("ops::low_rank_update", "elements of the bias", out, bias.size());
+  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(device, x, weight.packed(), bias, a, b, scale,
+                                                               y);
+}
+
+/// y (n) [+]= the sums of the columns of x (m, n): the gradient of a bias.
+template <RealScalar Scalar, class Device>
+void column_sums(Device& device, Rows<const Scalar, Device> x, Row<Scalar, Device> y, Write write) {
+  detail::check_extent("ops::column_sums", "columns of x and elements of y", x.columns(), y.size());
+  Ops<Device>::template column_sums<Scalar>(device, x, y, write == Write::add);
+}
+
+/// y = a + b, element by element; y may be a or b.
+template <RealScalar Scalar, class Device>
+void add(Device& device, Rows<const Scalar, Device> a, Rows<const Scalar, Device> b, Rows<Scalar, Device> y) {
+  detail::check_same("ops::add", a, b);
+  detail::check_same("ops::add", a, y);
+  const Index size = a.size();
+  Ops<Device>::template add<Scalar>(device, a.template reshape<dyn>(size), b.template reshape<dyn>(size),
+                                    y.template reshape<dyn>(size));
+}
+
+/// y = activation(x), element by element; y may be x.
+template <RealScalar Scalar, class Device>
+void activate(Device& device, Activation activation, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
+  detail::check_same("ops::activate", x, y);
+  const Index size = x.size();
+  Ops<Device>::template activate<Scalar>(device, activation, x.template reshape<dyn>(size),
+                                         y.template reshape<dyn>(size));
+}
+
+/// dx = dy activation'(x); dx may be dy.
+template <RealScalar Scalar, class Device>
+void activate_backward(Device& device, Activation activation, Rows<const Scalar, Device> x,
+                       Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx) {
+  detail::check_same("ops::activate_backward", x, dy);
+  detail::check_same("ops::activate_backward", x, dx);
+  const Index size = x.size();
+  Ops<Device>::template activate_backward<Scalar>(device, activation, x.template reshape<dyn>(size),
+                                                  dy.template reshape<dyn>(size),
+                                                  dx.template reshape<dyn>(size));
+}
+
+/// y = activation(gate) * up
+template <RealScalar Scalar, class Device>
+void glu(Device& device, Activation activation, Rows<const Scalar, Device> gate,
+         Rows<const Scalar, Device> up, Rows<Scalar, Device> y) {
+  detail::check_same("ops::glu", gate, up);
+  detail::check_same("ops::glu", gate, y);
+  Ops<Device>::template glu<Scalar>(device, activation, gate, up, y);
+}
+
+template <RealScalar Scalar, class Device>
+void glu_backward(Device& device, Activation activation, Rows<const Scalar, Device> gate,
+                  Rows<const Scalar, Device> up, Rows<const Scalar, Device> dy, Rows<Scalar, Device> dgate,
+                  Rows<Scalar, Device> dup) {
+  detail::check_same("ops::glu_backward", gate, up);
+  detail::check_same("ops::glu_backward", gate, dy);
+  detail::check_same("ops::glu_backward", gate, dgate);
+  detail::check_same("ops::glu_backward", gate, dup);
+  Ops<Device>::template glu_backward<Scalar>(device, activation, gate, up, dy, dgate, dup);
+}
+
+/// y = x / sqrt(mean(x^2) + epsilon) * (weight + shift), row by row; Gemma's shift is 1.
+template <RealScalar Scalar, class Device>
+void rms_norm(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
+              Rows<Scalar, Device> y, double epsilon, double shift) {
+  detail::check_same("ops::rms_norm", x, y);
+  detail::check_extent("ops::rms_norm", "elements of the weight", x.columns(), weight.size());
+  Ops<Device>::template rms_norm<Scalar>(device, x, weight, y, epsilon, shift);
+}
+
+/// dx and dweight are optional.
+template <RealScalar Scalar, class Device>
+void rms_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
+                       Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx, Row<Scalar, Device> dweight,
+                       double epsilon, double shift, Write write) {
+  detail::check_same("ops::rms_norm_backward", x, dy);
+  if (dx) detail::check_same("ops::rms_norm_backward", x, dx);
+  detail::check_extent("ops::rms_norm_backward", "elements of the weight", x.columns(), weight.size());
+  Ops<Device>::template rms_norm_backward<Scalar>(device, x, weight, dy, dx, dweight, epsilon, shift,
+                                                  write == Write::add);
+}
+
+/// y = (x - mean) / sqrt(variance + epsilon) * weight + bias, row by row; bias is optional.
+template <RealScalar Scalar, class Device>
+void layer_norm(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
+                Row<const Scalar, Device> bias, Rows<Scalar, Device> y, double epsilon) {
+  detail::check_same("ops::layer_norm", x, y);
+  detail::check_extent("ops::layer_norm", "elements of the weight", x.columns(), weight.size());
+  if (bias) detail::check_extent("ops::layer_norm", "elements of the bias", x.columns(), bias.size());
+  Ops<Device>::template layer_norm<Scalar>(device, x, weight, bias, y, epsilon);
+}
+
+/// dx, dweight and dbias are optional.
+template <RealScalar Scalar, class Device>
+void layer_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
+                         Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx, Row<Scalar, Device> dweight,
+                         Row<Scalar, Device> dbias, double epsilon, Write write) {
+  detail::check_same("ops::layer_norm_backward", x, dy);
+  if (dx) detail::check_same("ops::layer_norm_backward", x, dx);
+  detail::check_extent("ops::layer_norm_backward", "elements of the weight", x.columns(), weight.size());
+  Ops<Device>::template layer_norm_backward<Scalar>(device, x, weight, dy, dx, dweight, dbias, epsilon,
+                                                    write == Write::add);
+}
+
+}  // namespace hyperblocks::ops
