@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Everything that runs on the CPU. hyperblocks/cuda/cuda.cuh adds the second device.
+// Everything that runs on the CPU. hyperblocks/io/... adds files.
 #pragma once
 
-#include "hyperblocks/version.hpp"
+#include <hyperblocks/blocks/chain.hpp>
+#include <hyperblocks/blocks/mlp.hpp>
+#include <hyperblocks/blocks/norm.hpp>
+#include <hyperblocks/ops/cpu/cpu.hpp>
+#include <hyperblocks/version.hpp>

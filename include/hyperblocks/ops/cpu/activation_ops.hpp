@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include <hyperblocks/core/tensor.hpp>
 #include <hyperblocks/ops/activation.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include <hyperblocks/core/tensor.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 
 namespace hyperblocks::cpu {
