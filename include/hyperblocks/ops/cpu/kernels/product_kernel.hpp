@@ -84,7 +84,7 @@ struct Tile {
       const Panel* now = columns(p * vectors_per_panel) + k * panel_columns<Panel>;
       HYPERBLOCKS_UNROLL
       for (Index line = 0; line < bytes; line += 64)
-        __builtin_prefetch(reinterpret_cast<const char*>(now) + 4096 + line);
+        __builtin_prefetch(reinterpret_cast<const char*>(now) + call.ahead + line);
     }
   }
 

@@ -25,6 +25,7 @@ struct ProductTile {
   Index start_stride;
   Sum* y;
   Index y_stride;
+  Index ahead;  // how many bytes ahead panels are fetched
 };
 
 /// Bytes between the rows of a staged block of x. Staging brings the rows together and converts them; rows a
