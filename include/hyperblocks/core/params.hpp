@@ -27,8 +27,9 @@ enum class Write { assign, add };
 
 template <class Group, class Member>
 struct Field {
+  using Pointer = Member Group::*;
   const char* name;
-  Member Group::*member;
+  Pointer member;
 };
 template <class Group, class Member>
 Field(const char*, Member Group::*) -> Field<Group, Member>;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Cuda: one GPU's stream, cuBLASLt handle with its workspace, and an arena. Several may live in one process,
+// on one GPU or on several; each is given work by one host thread at a time. Nothing is global.
+#pragma once
+
+#include <hyperblocks/core/memory.hpp>
+#include <hyperblocks/cuda/check.cuh>
+
+namespace hyperblocks {
+
+class Cuda final : public Memory {
+ public:
+  explicit Cuda(int ordinal = 0) : ordinal_(ordinal) {
+    select();
+    cudaStream_t stream = nullptr;
+    cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    stream_.reset(stream);
+    cublasLtHandle_t products = nullptr;
+    cuda::check(cublasLtCreate(&products));
+    products_.reset(products);
+    workspace_ = allocate(std::size_t{32} << 20);
+  }
+
+  Arena& arena() { return arena_; }
+  cudaStream_t stream() const { return stream_.get(); }
+  cublasLtHandle_t products() const { return products_.get(); }
+  const Buffer& workspace() const { return workspace_; }
+  int ordinal() const { return ordinal_; }
+
+  /// Makes this GPU the calling thread's: before every launch.
+  void select() const { cuda::check(cudaSetDevice(ordinal_)); }
+  void synchronise() const { cuda::check(cudaStreamSynchronize(stream())); }
+
+  Buffer allocate(std::size_t size) override {
+    select();
+    void* bytes = nullptr;
+    cuda::check(cudaMalloc(&bytes, std::max<std::size_t>(size, 1)));
+    Buffer buffer{std::shared_ptr<void>(bytes, [](void* p) { cudaFree(p); }), size};
+    fill(bytes, 0, size);
+    return buffer;
+  }
+  void fill(void* to, unsigned char byte, std::size_t size) override {
+    select();
+    cuda::check(cudaMemsetAsync(to, byte, size, stream()));
+  }
+  void upload(void* to, const void* host, std::size_t size) override {
+    copy(to, host, size, cudaMemcpyHostToDevice);
+  }
+  void download(void* host, const void* from, std::size_t size) override {
+    copy(host, from, size, cudaMemcpyDeviceToHost);
+  }
+
+ private:
+  void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
+    select();
+    cuda::check(cudaMemcpyAsync(to, from, size, kind, stream()));
+    synchronise();
+  }
+
+  struct DestroyStream {
+    void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+  };
+  struct DestroyProducts {
+    void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
+  };
+
+  int ordinal_;
+  std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyStream> stream_;
+  std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, DestroyProducts> products_;
+  Buffer workspace_;
+  Arena arena_{*this};
+};
+
+}  // namespace hyperblocks

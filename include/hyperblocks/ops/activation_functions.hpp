@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// f(x) and f'(x) of every activation, for a host's or a device's code: one formula for all devices.
+// (constexpr, so that nvcc's relaxed constexpr lets kernels call them.)
+#pragma once
+
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <type_traits>
+
+#include <hyperblocks/core/check.hpp>
+#include <hyperblocks/ops/activation.hpp>
+
+namespace hyperblocks {
+
+template <class T>
+struct ValueAndSlope {
+  T value, slope;
+};
+
+template <Activation activation, class T>
+constexpr ValueAndSlope<T> evaluate(T x) {
+  if constexpr (activation == Activation::identity) {
+    return {x, T{1}};
+  } else if constexpr (activation == Activation::relu) {
+    return {x < 0 ? T{0} : x, x > 0 ? T{1} : T{0}};
+  } else if constexpr (activation == Activation::silu) {
+    const T sigmoid = T{1} / (T{1} + std::exp(-x));
+    return {x * sigmoid, sigmoid * (T{1} + x * (T{1} - sigmoid))};
+  } else if constexpr (activation == Activation::gelu_exact) {
+    const T half_root = T(std::numbers::sqrt2) / 2;
+    const T probability = T(0.5) * (T{1} + std::erf(x * half_root));
+    const T density = std::exp(-x * x / 2) * half_root * T(std::numbers::inv_sqrtpi);
+    return {x * probability, probability + x * density};
+  } else {
+    const T factor = T(std::numbers::sqrt2 * std::numbers::inv_sqrtpi), cubic = T(0.044715);
+    const T tangent = std::tanh(factor * (x + cubic * x * x * x));
+    const T inner_slope = factor * (T{1} + 3 * cubic * x * x);
+    const T gate = T(0.5) * (T{1} + tangent);
+    return {x * gate, gate + T(0.5) * x * (T{1} - tangent * tangent) * inner_slope};
+  }
+}
+
+/// Calls f with the activation as a compile-time constant: f(std::integral_constant<Activation, ...>).
+template <class F>
+void with_activation(Activation activation, F f) {
+  const auto call = [&]<Activation known>() { f(std::integral_constant<Activation, known>()); };
+  switch (activation) {
+    case Activation::identity:
+      return call.template operator()<Activation::identity>();
+    case Activation::relu:
+      return call.template operator()<Activation::relu>();
+    case Activation::silu:
+      return call.template operator()<Activation::silu>();
+    case Activation::gelu_exact:
+      return call.template operator()<Activation::gelu_exact>();
+    case Activation::gelu_tanh:
+      return call.template operator()<Activation::gelu_tanh>();
+  }
+  throw Error("unknown activation", "ops::activate", "a named one",
+              std::to_string(static_cast<int>(activation)));
+}
+
+}  // namespace hyperblocks
