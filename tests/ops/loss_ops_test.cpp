@@ -13,34 +13,29 @@ namespace {
 constexpr Index rows = 5, columns = 77, k = 3;
 
 template <class S>
-std::vector<double> naive_log_softmax(const Tensor<S, Cpu, dyn, dyn> &x,
-                                      Index row) {
+std::vector<double> naive_log_softmax(const Tensor<S, Cpu, dyn, dyn>& x, Index row) {
   std::vector<double> result;
   double sum = 0;
-  for (Index j = 0; j < columns; ++j)
-    sum += std::exp(number(x(row, j)));
-  for (Index j = 0; j < columns; ++j)
-    result.push_back(number(x(row, j)) - std::log(sum));
+  for (Index j = 0; j < columns; ++j) sum += std::exp(number(x(row, j)));
+  for (Index j = 0; j < columns; ++j) result.push_back(number(x(row, j)) - std::log(sum));
   return result;
 }
 
-Tensor<std::int32_t, Cpu, dyn> some_labels(Cpu &cpu) {
+Tensor<std::int32_t, Cpu, dyn> some_labels(Cpu& cpu) {
   Tensor<std::int32_t, Cpu, dyn> labels(cpu, rows);
   labels.upload(cpu, std::vector<std::int32_t>{0, 76, -100, 5, 33});
   return labels;
 }
 
 // An id that occurs twice is among them.
-Tensor<std::int32_t, Cpu, dyn, dyn> some_ids(Cpu &cpu) {
+Tensor<std::int32_t, Cpu, dyn, dyn> some_ids(Cpu& cpu) {
   Tensor<std::int32_t, Cpu, dyn, dyn> ids(cpu, rows, k);
-  ids.upload(cpu, std::vector<std::int32_t>{0, 1, 2, 76, 5, 76, 9, 8, 7, 3, 30,
-                                            31, 70, 60, 50});
+  ids.upload(cpu, std::vector<std::int32_t>{0, 1, 2, 76, 5, 76, 9, 8, 7, 3, 30, 31, 70, 60, 50});
   return ids;
 }
-} // namespace
+}  // namespace
 
-TEST_CASE_TEMPLATE("losses have the naive values", S, float, double, bf16,
-                   half) {
+TEST_CASE_TEMPLATE("losses have the naive values", S, float, double, bf16, half) {
   Cpu cpu;
   const auto x = random_tensor<S, dyn, dyn>(cpu, 1, rows, columns);
   const auto labels = some_labels(cpu);
@@ -51,23 +46,18 @@ TEST_CASE_TEMPLATE("losses have the naive values", S, float, double, bf16,
   for (Index i = 0; i < rows; ++i) {
     const auto p = naive_log_softmax(x, i);
     double mean = 0, divergence = 0;
-    for (const double value : p)
-      mean += value / columns;
-    entropies.push_back(labels(i) < 0
-                            ? 0.0
-                            : -0.9 * p[static_cast<std::size_t>(labels(i))] -
-                                  0.1 * mean);
+    for (const double value : p) mean += value / columns;
+    entropies.push_back(labels(i) < 0 ? 0.0 : -0.9 * p[static_cast<std::size_t>(labels(i))] - 0.1 * mean);
     for (Index j = 0; j < k; ++j)
-      divergence -=
-          std::exp(number(logs(i, j))) * p[static_cast<std::size_t>(ids(i, j))];
+      divergence -= std::exp(number(logs(i, j))) * p[static_cast<std::size_t>(ids(i, j))];
     divergences.push_back(divergence);
   }
-  check_everywhere(entropies, 3e-6, [&](Cpu &device) {
+  check_everywhere(entropies, 3e-6, [&](Cpu& device) {
     Tensor<Sum, Cpu, dyn> losses(device, rows);
     LossOps::cross_entropy<S>(device, x, labels, 0.1, losses, {}, {});
     return numbers(losses);
   });
-  check_everywhere(divergences, 3e-6, [&](Cpu &device) {
+  check_everywhere(divergences, 3e-6, [&](Cpu& device) {
     Tensor<Sum, Cpu, dyn> losses(device, rows);
     LossOps::topk_kl<S, half>(device, x, ids, logs, losses, {}, {});
     return numbers(losses);
@@ -94,12 +84,10 @@ TEST_CASE("losses' gradients, weighted, also in place of the logits") {
   };
   for (const double smoothing : {0.0, 0.2})
     check([&](auto logits, auto dlogits) {
-      LossOps::cross_entropy<double>(cpu, logits, labels, smoothing, losses,
-                                     dlogits, weights);
+      LossOps::cross_entropy<double>(cpu, logits, labels, smoothing, losses, dlogits, weights);
     });
   check([&](auto logits, auto dlogits) {
-    LossOps::topk_kl<double, double>(cpu, logits, ids, logs, losses, dlogits,
-                                     weights);
+    LossOps::topk_kl<double, double>(cpu, logits, ids, logs, losses, dlogits, weights);
   });
 }
 
@@ -109,8 +97,7 @@ TEST_CASE("a label out of range is an error; NaN comes out") {
   Tensor<std::int32_t, Cpu, dyn> label(cpu, 1);
   Tensor<float, Cpu, dyn> losses(cpu, 1);
   label(0) = 4;
-  CHECK_THROWS_AS(
-      LossOps::cross_entropy<float>(cpu, x, label, 0, losses, {}, {}), Error);
+  CHECK_THROWS_AS(LossOps::cross_entropy<float>(cpu, x, label, 0, losses, {}, {}), Error);
   label(0) = 3;
   x(0, 1) = std::nanf("");
   LossOps::cross_entropy<float>(cpu, x, label, 0, losses, {}, {});

@@ -13,11 +13,9 @@ namespace hyperblocks::cpu {
 struct ActivationOps {
   /// y may be x.
   template <RealScalar Scalar>
-  static void activate(Cpu &cpu, Activation activation, Row<const Scalar> x,
-                       Row<Scalar> y) {
+  static void activate(Cpu& cpu, Activation activation, Row<const Scalar> x, Row<Scalar> y) {
     with_activation(activation, [&](auto known) {
-      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(
-          cpu, activate<decltype(known)::value, Scalar>);
+      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, activate<decltype(known)::value, Scalar>);
       detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
         kernel(x.data() + first, y.data() + first, count);
       });
@@ -26,12 +24,10 @@ struct ActivationOps {
 
   /// dx = dy f'(x); dx may be dy.
   template <RealScalar Scalar>
-  static void activate_backward(Cpu &cpu, Activation activation,
-                                Row<const Scalar> x, Row<const Scalar> dy,
+  static void activate_backward(Cpu& cpu, Activation activation, Row<const Scalar> x, Row<const Scalar> dy,
                                 Row<Scalar> dx) {
     with_activation(activation, [&](auto known) {
-      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(
-          cpu, activate_backward<decltype(known)::value, Scalar>);
+      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, activate_backward<decltype(known)::value, Scalar>);
       detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
         kernel(x.data() + first, dy.data() + first, dx.data() + first, count);
       });
@@ -40,11 +36,10 @@ struct ActivationOps {
 
   /// y = f(gate) * up; y may be gate or up.
   template <RealScalar Scalar>
-  static void glu(Cpu &cpu, Activation activation, Rows<const Scalar> gate,
-                  Rows<const Scalar> up, Rows<Scalar> y) {
+  static void glu(Cpu& cpu, Activation activation, Rows<const Scalar> gate, Rows<const Scalar> up,
+                  Rows<Scalar> y) {
     with_activation(activation, [&](auto known) {
-      const auto kernel =
-          HYPERBLOCKS_ROW_KERNEL_OF(cpu, glu<decltype(known)::value, Scalar>);
+      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, glu<decltype(known)::value, Scalar>);
       detail::for_elements(cpu, gate.size(), [&](Index first, Index count) {
         kernel(gate.data() + first, up.data() + first, y.data() + first, count);
       });
@@ -54,19 +49,16 @@ struct ActivationOps {
   /// dgate = dy up f'(gate), dup = dy f(gate); outputs may be inputs, each its
   /// own.
   template <RealScalar Scalar>
-  static void glu_backward(Cpu &cpu, Activation activation,
-                           Rows<const Scalar> gate, Rows<const Scalar> up,
-                           Rows<const Scalar> dy, Rows<Scalar> dgate,
-                           Rows<Scalar> dup) {
+  static void glu_backward(Cpu& cpu, Activation activation, Rows<const Scalar> gate, Rows<const Scalar> up,
+                           Rows<const Scalar> dy, Rows<Scalar> dgate, Rows<Scalar> dup) {
     with_activation(activation, [&](auto known) {
-      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(
-          cpu, glu_backward<decltype(known)::value, Scalar>);
+      const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, glu_backward<decltype(known)::value, Scalar>);
       detail::for_elements(cpu, gate.size(), [&](Index first, Index count) {
-        kernel(gate.data() + first, up.data() + first, dy.data() + first,
-               dgate.data() + first, dup.data() + first, count);
+        kernel(gate.data() + first, up.data() + first, dy.data() + first, dgate.data() + first,
+               dup.data() + first, count);
       });
     });
   }
 };
 
-} // namespace hyperblocks::cpu
+}  // namespace hyperblocks::cpu
