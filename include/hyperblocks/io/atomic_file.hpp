@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// AtomicFile: writes beside the target, and takes its place only when everything is on the disk: a crash
+// leaves the old file or the new one. Not committed, it leaves nothing behind.
+#pragma once
+
+#include <cstdlib>
+#include <string>
+
+#include <hyperblocks/io/mapped_file.hpp>
+
+namespace hyperblocks {
+
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& target)
+      : target_(target), temporary_(target.string() + ".XXXXXX") {
+    file_ = ::mkstemp(temporary_.data());
+    check_system(file_ >= 0, target_, "creating a temporary file beside it");
+  }
+  ~AtomicFile() {
+    ::close(file_);
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(file_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      check_system(written > 0, target_, "write");
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+  }
+
+  void commit() {
+    check_system(::fchmod(file_, 0644) == 0, target_, "fchmod");
+    check_system(::fsync(file_) == 0, target_, "fsync");
+    check_system(::rename(temporary_.c_str(), target_.c_str()) == 0, target_, "rename");
+    committed_ = true;
+    const auto folder = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
+    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    check_system(directory >= 0, folder, "open");
+    const bool synchronised = ::fsync(directory) == 0;
+    ::close(directory);
+    check_system(synchronised, folder, "fsync");
+  }
+
+ private:
+  std::filesystem::path target_;
+  std::string temporary_;
+  int file_;
+  bool committed_ = false;
+};
+
+}  // namespace hyperblocks

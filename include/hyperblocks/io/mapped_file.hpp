@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// MappedFile: a file's bytes, read only, mapped into memory for as long as anyone holds them.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include <hyperblocks/core/check.hpp>
+
+namespace hyperblocks {
+
+/// Throws in the system's words if the last call failed.
+inline void check_system(bool good, const std::filesystem::path& path, const char* call) {
+  const int reason = errno;
+  check(good, [&] {
+    return Error("a file operation failed", path.string(), std::string(call) + " to succeed",
+                 std::strerror(reason));
+  });
+}
+
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    check_system(file >= 0, path, "open");
+    const std::shared_ptr<void> closer(nullptr, [file](void*) { ::close(file); });
+    struct stat status {};
+    check_system(::fstat(file, &status) == 0, path, "fstat");
+    check(S_ISREG(status.st_mode),
+          [&] { return Error("not a file", path.string(), "a regular file", "another kind"); });
+    const auto size = static_cast<std::size_t>(status.st_size);
+    if (size == 0) return;
+    void* const bytes = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+    check_system(bytes != MAP_FAILED, path, "mmap");
+    owner_ =
+        std::shared_ptr<const void>(bytes, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+    bytes_ = {static_cast<const std::byte*>(bytes), size};
+  }
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  /// Keeps the bytes mapped beyond this object's life.
+  std::shared_ptr<const void> owner() const { return owner_; }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace hyperblocks

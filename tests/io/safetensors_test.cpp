@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// safetensors: the exact bytes of a written file, round trips of parameters, and files that must be refused.
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <hyperblocks/hyperblocks.hpp>
+#include <hyperblocks/io/safetensors.hpp>
+#include <iterator>
+#include <limits>
+
+namespace hb = hyperblocks;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "hyperblocks.XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+};
+
+std::string contents(const fs::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::string with_length(const std::string& header, const std::string& data = "") {
+  const std::uint64_t length = header.size();
+  return std::string(reinterpret_cast<const char*>(&length), 8) + header + data;
+}
+
+std::string error_of(const std::string& bytes) {
+  try {
+    hb::SafetensorsFile::from_bytes("some.file", std::as_bytes(std::span(bytes)));
+  } catch (const hb::Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("the bytes of a file: wide types first, then names, header padded to a multiple of 8") {
+  const Folder folder;
+  const std::vector<float> wide = {1.0f, std::numeric_limits<float>::quiet_NaN()};
+  const std::vector<std::uint8_t> narrow = {7};
+  hb::write_safetensors(folder.path / "f",
+                        {{"a", {hb::DType::u8, {}, std::as_bytes(std::span(narrow))}},
+                         {"b", {hb::DType::f32, {1, 2}, std::as_bytes(std::span(wide))}},
+                         {"c", {hb::DType::f64, {3, 0}, {}}}},
+                        {{"format", "pt"}});
+  std::string header =
+      R"({"__metadata__":{"format":"pt"},"c":{"dtype":"F64","shape":[3,0],"data_offsets":[0,0]},)"
+      R"("b":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
+  while (header.size() % 8 != 0) header += ' ';
+  const std::string data = std::string(reinterpret_cast<const char*>(wide.data()), 8) + '\7';
+  CHECK(contents(folder.path / "f") == with_length(header, data));
+
+  const hb::SafetensorsFile file(folder.path / "f");
+  CHECK(file.metadata().at("format") == "pt");
+  CHECK(file.tensors().size() == 3);
+  std::vector<double> read(2);
+  file.read<double>("b", {1, 2}, read);
+  CHECK(read[0] == 1.0);
+  CHECK(std::isnan(read[1]));
+  CHECK_THROWS_WITH_AS(file.read<double>("b", {2, 1}, read),
+                       doctest::Contains("expected (2, 1), found (1, 2)"), hb::Error);
+  CHECK_THROWS_WITH_AS(file.read<double>("nothing", {2}, read), doctest::Contains("'nothing'"), hb::Error);
+  std::vector<float> one(1);
+  CHECK_THROWS_WITH_AS(file.read<float>("a", {}, one), doctest::Contains("found U8"), hb::Error);
+}
+
+TEST_CASE("parameters come back, frozen ones too, and in another dtype") {
+  using Plain = hb::Mlp<hb::MlpSpec{.in = 33, .inner = 40, .out = 5}, float, hb::Cpu>;
+  using Fixed = hb::Mlp<hb::MlpSpec{.in = 33, .inner = 40, .out = 5}, float, hb::Cpu, hb::Frozen<hb::bf16>>;
+  const Folder folder;
+  hb::Cpu cpu;
+  hb::Random random(2);
+  auto plain = hb::make<Plain::Params>(cpu);
+  Plain::initialise(cpu, plain, random);
+  hb::save(cpu, plain, folder.path / "plain");
+  auto again = hb::make<Plain::Params>(cpu);
+  hb::load(cpu, again, hb::SafetensorsFile(folder.path / "plain"));
+  hb::visit([](const std::string&, const auto& a,
+               const auto& b) { CHECK(std::equal(a.span().begin(), a.span().end(), b.span().begin())); },
+            plain, again);
+  auto fixed = hb::make<Fixed::Params>(cpu);
+  hb::load(cpu, fixed, hb::SafetensorsFile(folder.path / "plain"));
+  hb::save(cpu, fixed, folder.path / "fixed");
+  std::vector<float> rounded(40 * 33);
+  hb::SafetensorsFile(folder.path / "fixed").read<float>("expand.weight", {40, 33}, rounded);
+  for (std::size_t i = 0; i < rounded.size(); ++i)
+    CHECK(rounded[i] == static_cast<float>(hb::bf16(plain.expand.weight.span()[i])));
+  using Other = hb::Mlp<hb::MlpSpec{.in = 33, .inner = 41, .out = 5}, float, hb::Cpu>;
+  auto other = hb::make<Other::Params>(cpu);
+  CHECK_THROWS_WITH_AS(hb::load(cpu, other, hb::SafetensorsFile(folder.path / "plain")),
+                       doctest::Contains("'expand.weight'"), hb::Error);
+}
+
+TEST_CASE("malformed files are refused with the file and what is wrong") {
+  const auto entry = [](const std::string& inner) { return "{\"x\":{" + inner + "}}"; };
+  const std::string good = R"("dtype":"F32","shape":[2],"data_offsets":[0,8])";
+  const std::string eight(8, 'd');
+  REQUIRE(error_of(with_length(entry(good), eight)) == "accepted");
+  REQUIRE(error_of(with_length("{}")) == "accepted");
+  REQUIRE(error_of(with_length("  " + entry(good) + " \n ", eight)) == "accepted");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "8 bytes of header length"},
+      {"1234567", "found 7"},
+      {std::string(8, '\xff'), "impossible header length"},
+      {with_length("{}").substr(0, 9), "at most 1"},
+      {with_length(""), "JSON"},
+      {with_length("[]"), "found an array"},
+      {with_length("null"), "a JSON object"},
+      {with_length("{\"x\":1}"), "found 1"},
+      {with_length("{\"x\":\"y\"}"), "the string 'y'"},
+      {with_length("{} {}"), "JSON"},
+      {with_length(entry(good) + "x", eight), "JSON"},
+      {with_length("{\"x\":{" + good + "},\"x\":{" + good + "}}", eight), "'x' twice"},
+      {with_length(entry(good + ",\"dtype\":\"F32\""), eight), "'dtype' twice"},
+      {with_length(entry(good + ",\"more\":[1]"), eight), "'more'"},
+      {with_length(entry(R"("dtype":"F33","shape":[2],"data_offsets":[0,8])"), eight), "'F33'"},
+      {with_length(entry(R"("dtype":"F32","data_offsets":[0,8])"), eight), "expected shape"},
+      {with_length(entry(R"("shape":[2],"data_offsets":[0,8])"), eight), "expected dtype"},
+      {with_length(entry(R"("dtype":"F32","shape":[2])"), eight), "data_offsets"},
+      {with_length(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,9])"), eight), "data_offsets"},
+      {with_length(entry(R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])"), eight), "found -2"},
+      {with_length(entry(R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])"), eight), "found 2.0"},
+      {with_length(entry(R"("dtype":"F32","shape":[[2]],"data_offsets":[0,8])"), eight), "found an array"},
+      {with_length(entry(R"("dtype":"F32","shape":[{}],"data_offsets":[0,8])"), eight), "found an object"},
+      {with_length(entry(R"("dtype":"F32","shape":[3],"data_offsets":[0,8])"), eight), "8 bytes"},
+      {with_length(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8])"), "1234567"), "[0, 8)"},
+      {with_length(entry(good), eight + "!"), "found 9"},
+      {with_length(entry(R"("dtype":"F32","shape":[1],"data_offsets":[4,8])"), eight), "a begin of 0"},
+      {with_length(entry(R"("dtype":"F32","shape":[1],"data_offsets":[8,4])"), eight), "a begin of 0"},
+      {with_length(entry(R"("dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0])")),
+       "overflow"},
+      {with_length(entry(R"("dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,0])")), "overflow"},
+      {with_length(entry(R"("dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,0])")),
+       "18446744073709551616"},
+      {with_length("{\"__metadata__\":{\"a\":1}}"), "a string for 'a'"},
+      {with_length("{\"__metadata__\":[]}"), "'__metadata__'"},
+      {with_length("{\"\xff\":{" + good + "}}", eight), "JSON"},
+      {with_length(std::string(100000, '[')), "found an array"},
+  };
+  for (const auto& [bytes, expected] : cases) {
+    const std::string message = error_of(bytes);
+    CAPTURE(expected);
+    CHECK_MESSAGE(message.find(expected) != std::string::npos, message);
+    CHECK_MESSAGE(message.find("some.file") != std::string::npos, message);
+  }
+}
+
+TEST_CASE("what cannot be read or written is an error, and the old file stays") {
+  const Folder folder;
+  CHECK_THROWS_WITH_AS(hb::SafetensorsFile(folder.path / "none"), doctest::Contains("No such file"),
+                       hb::Error);
+  CHECK_THROWS_WITH_AS(hb::SafetensorsFile(folder.path), doctest::Contains("a regular file"), hb::Error);
+  CHECK_THROWS_AS(hb::write_safetensors(folder.path / "none" / "f", {}), hb::Error);
+  hb::write_safetensors(folder.path / "f", {});
+  const std::string before = contents(folder.path / "f");
+  const std::vector<std::byte> large(100000);
+  const hb::StoredTensor tensor{hb::DType::u8, {100000}, large};
+  CHECK_THROWS_AS(hb::write_safetensors(folder.path / "f", {{"x", {hb::DType::u8, {3}, large}}}), hb::Error);
+  CHECK_THROWS_WITH_AS(hb::write_safetensors(folder.path / "f", {{"\xff", tensor}}),
+                       doctest::Contains("UTF-8"), hb::Error);
+
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit small{4096, limit.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  CHECK_THROWS_WITH_AS(hb::write_safetensors(folder.path / "f", {{"x", tensor}}),
+                       doctest::Contains("File too large"), hb::Error);
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, handler);
+  CHECK(contents(folder.path / "f") == before);
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);  // no temporary file is left
+}
