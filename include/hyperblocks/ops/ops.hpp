@@ -7,6 +7,7 @@
 #pragma once
 
 #include <hyperblocks/ops/activation.hpp>
+#include <hyperblocks/ops/rope.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
 namespace hyperblocks::ops {
@@ -16,6 +17,9 @@ template <class Scalar, class Device>
 using Rows = View<Scalar, std::type_identity_t<Device>, dyn, dyn>;
 template <class Scalar, class Device>
 using Row = View<Scalar, std::type_identity_t<Device>, dyn>;
+/// Token ids, labels, positions.
+template <class Device>
+using Ids = View<const std::int32_t, std::type_identity_t<Device>, dyn>;
 
 namespace detail {
 inline void check_extent(const char* where, const char* which, Index expected, Index found) {
@@ -122,6 +126,57 @@ void add(Device& device, Rows<const Scalar, Device> a, Rows<const Scalar, Device
                                     y.template reshape<dyn>(size));
 }
 
+/// y += alpha x
+template <RealScalar Scalar, class Device>
+void scale_add(Device& device, double alpha, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
+  detail::check_same("ops::scale_add", x, y);
+  Ops<Device>::template scale_add<Scalar>(device, alpha, x.template reshape<dyn>(x.size()),
+                                          y.template reshape<dyn>(y.size()));
+}
+
+/// y = alpha x; y may be x.
+template <RealScalar Scalar, class Device>
+void scale(Device& device, double alpha, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
+  detail::check_same("ops::scale", x, y);
+  Ops<Device>::template scale<Scalar>(device, alpha, x.template reshape<dyn>(x.size()),
+                                      y.template reshape<dyn>(y.size()));
+}
+
+/// y = x in another scalar, rounded once to nearest even.
+template <RealScalar To, RealScalar From, class Device>
+void cast(Device& device, Rows<const From, Device> x, Rows<To, Device> y) {
+  detail::check_same("ops::cast", x, y);
+  Ops<Device>::template cast<To, From>(device, x.template reshape<dyn>(x.size()),
+                                       y.template reshape<dyn>(y.size()));
+}
+
+/// y(i) = x(i) + row, for every row of x; y may be x.
+template <RealScalar Scalar, class Device>
+void add_rows(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> row,
+              Rows<Scalar, Device> y) {
+  detail::check_same("ops::add_rows", x, y);
+  detail::check_extent("ops::add_rows", "columns of x and elements of the row", x.columns(), row.size());
+  Ops<Device>::template add_rows<Scalar>(device, x, row, y);
+}
+
+/// The sum of all elements.
+template <RealScalar Scalar, class Device>
+double sum(Device& device, Row<const Scalar, Device> x) {
+  return Ops<Device>::template sum<Scalar>(device, x);
+}
+
+/// The sum of the squares of all elements.
+template <RealScalar Scalar, class Device>
+double squared_norm(Device& device, Row<const Scalar, Device> x) {
+  return Ops<Device>::template squared_norm<Scalar>(device, x);
+}
+
+/// The largest magnitude; NaN if any element is.
+template <RealScalar Scalar, class Device>
+double max_abs(Device& device, Row<const Scalar, Device> x) {
+  return Ops<Device>::template max_abs<Scalar>(device, x);
+}
+
 /// y = activation(x), element by element; y may be x.
 template <RealScalar Scalar, class Device>
 void activate(Device& device, Activation activation, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
@@ -172,7 +227,7 @@ void rms_norm(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, De
   Ops<Device>::template rms_norm<Scalar>(device, x, weight, y, epsilon, shift);
 }
 
-/// dx and dweight are optional.
+/// dx and dweight are optional; dx is neither x nor dy.
 template <RealScalar Scalar, class Device>
 void rms_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
                        Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx, Row<Scalar, Device> dweight,
@@ -194,7 +249,7 @@ void layer_norm(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, 
   Ops<Device>::template layer_norm<Scalar>(device, x, weight, bias, y, epsilon);
 }
 
-/// dx, dweight and dbias are optional.
+/// dx, dweight and dbias are optional; dx is neither x nor dy.
 template <RealScalar Scalar, class Device>
 void layer_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> weight,
                          Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx, Row<Scalar, Device> dweight,
@@ -204,6 +259,97 @@ void layer_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const
   detail::check_extent("ops::layer_norm_backward", "elements of the weight", x.columns(), weight.size());
   Ops<Device>::template layer_norm_backward<Scalar>(device, x, weight, dy, dx, dweight, dbias, epsilon,
                                                     write == Write::add);
+}
+
+/// y = e^x / sum(e^x), row by row; y may be x. A row of -infinity alone gives zeros.
+template <RealScalar Scalar, class Device>
+void softmax(Device& device, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
+  detail::check_same("ops::softmax", x, y);
+  Ops<Device>::template softmax<Scalar>(device, x, y);
+}
+
+/// dx = y (dy - sum(y dy)), with forward's y; dx may be dy.
+template <RealScalar Scalar, class Device>
+void softmax_backward(Device& device, Rows<const Scalar, Device> y, Rows<const Scalar, Device> dy,
+                      Rows<Scalar, Device> dx) {
+  detail::check_same("ops::softmax_backward", y, dy);
+  detail::check_same("ops::softmax_backward", y, dx);
+  Ops<Device>::template softmax_backward<Scalar>(device, y, dy, dx);
+}
+
+/// Turns the pairs of every head of x (tokens, heads * width) in place by their token's position. `inverse`
+/// turns back, which is the backward pass.
+template <RealScalar Scalar, class Device>
+void rope(Device& device, Rows<Scalar, Device> x,
+          const Rotary<Accumulator<Scalar>, std::type_identity_t<Device>>& rotary, Index tokens_per_sequence,
+          Index heads, RopeLayout layout, bool inverse) {
+  detail::check_same("ops::rope", rotary.cosines, rotary.sines);
+  check(heads > 0 && x.columns() % heads == 0 && 2 * rotary.cosines.columns() <= x.columns() / heads, [&] {
+    return Error("the shapes do not fit: heads and tables", "ops::rope",
+                 "heads that divide " + std::to_string(x.columns()) + " into widths of at least " +
+                     std::to_string(2 * rotary.cosines.columns()),
+                 std::to_string(heads) + " heads");
+  });
+  if (rotary.positions)
+    detail::check_extent("ops::rope", "rows of x and positions", x.rows(), rotary.positions.size());
+  else
+    check(tokens_per_sequence > 0 || x.rows() == 0, [&] {
+      return Error("sequences need tokens", "ops::rope", "one or more tokens per sequence",
+                   std::to_string(tokens_per_sequence));
+    });
+  Ops<Device>::template rope<Scalar>(device, x, rotary, tokens_per_sequence, heads, layout, inverse);
+}
+
+/// y(i) = scale * table(ids(i)); an id outside of the table is an Error.
+template <RealScalar Scalar, RealScalar Table, class Device>
+void embedding(Device& device, Ids<Device> ids, Rows<const Table, Device> table, Rows<Scalar, Device> y,
+               double scale) {
+  detail::check_extent("ops::embedding", "ids and rows of y", ids.size(), y.rows());
+  detail::check_extent("ops::embedding", "columns of the table and of y", table.columns(), y.columns());
+  Ops<Device>::template embedding<Scalar, Table>(device, ids, table, y, scale);
+}
+
+/// dtable(id) [+]= scale * the sum of dy(i) over ids(i) = id.
+template <RealScalar Scalar, class Device>
+void embedding_backward(Device& device, Ids<Device> ids, Rows<const Scalar, Device> dy,
+                        Rows<Scalar, Device> dtable, double scale, Write write) {
+  detail::check_extent("ops::embedding_backward", "ids and rows of dy", ids.size(), dy.rows());
+  detail::check_extent("ops::embedding_backward", "columns of dy and of the table", dtable.columns(),
+                       dy.columns());
+  Ops<Device>::template embedding_backward<Scalar>(device, ids, dy, dtable, scale, write == Write::add);
+}
+
+/// loss(i) = -(1 - s) log p(label) - s mean(log p) with p = softmax(logits(i)), s = label_smoothing; a row
+/// with a negative label is ignored (zero loss, zero gradient). dlogits (optional, may be the logits) is the
+/// gradient of the sum of the losses, each times its weight (optional).
+template <RealScalar Scalar, class Device>
+void cross_entropy(Device& device, Rows<const Scalar, Device> logits, Ids<Device> labels,
+                   double label_smoothing, Row<Accumulator<Scalar>, Device> losses,
+                   Rows<Scalar, Device> dlogits, Row<const Accumulator<Scalar>, Device> weights) {
+  detail::check_extent("ops::cross_entropy", "rows of the logits and labels", logits.rows(), labels.size());
+  detail::check_extent("ops::cross_entropy", "rows of the logits and losses", logits.rows(), losses.size());
+  if (dlogits) detail::check_same("ops::cross_entropy", logits, dlogits);
+  if (weights)
+    detail::check_extent("ops::cross_entropy", "rows of the logits and weights", logits.rows(),
+                         weights.size());
+  Ops<Device>::template cross_entropy<Scalar>(device, logits, labels, label_smoothing, losses, dlogits,
+                                              weights);
+}
+
+/// loss(i) = -sum_j p_j log softmax(logits(i))(ids(i, j)) with p_j = e^log_probabilities(i, j): a teacher's
+/// top k, not normalised. dlogits and weights as in cross_entropy.
+template <RealScalar Scalar, RealScalar Stored, class Device>
+void topk_kl(Device& device, Rows<const Scalar, Device> logits, Rows<const std::int32_t, Device> ids,
+             Rows<const Stored, Device> log_probabilities, Row<Accumulator<Scalar>, Device> losses,
+             Rows<Scalar, Device> dlogits, Row<const Accumulator<Scalar>, Device> weights) {
+  detail::check_extent("ops::topk_kl", "rows of the logits and of the ids", logits.rows(), ids.rows());
+  detail::check_same("ops::topk_kl", ids, log_probabilities);
+  detail::check_extent("ops::topk_kl", "rows of the logits and losses", logits.rows(), losses.size());
+  if (dlogits) detail::check_same("ops::topk_kl", logits, dlogits);
+  if (weights)
+    detail::check_extent("ops::topk_kl", "rows of the logits and weights", logits.rows(), weights.size());
+  Ops<Device>::template topk_kl<Scalar, Stored>(device, logits, ids, log_probabilities, losses, dlogits,
+                                                weights);
 }
 
 }  // namespace hyperblocks::ops

@@ -5,6 +5,7 @@
 
 #include <hyperblocks/ops/cpu/activation_ops.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
+#include <hyperblocks/ops/cpu/loss_ops.hpp>
 #include <hyperblocks/ops/cpu/product_ops.hpp>
 #include <hyperblocks/ops/cpu/row_ops.hpp>
 #include <hyperblocks/ops/ops.hpp>
@@ -12,6 +13,6 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cpu> : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps {};
+struct Ops<Cpu> : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps {};
 
 }  // namespace hyperblocks

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <hyperblocks/core/dtype.hpp>
 #include <hyperblocks/core/shape.hpp>
@@ -26,7 +27,9 @@ struct Strided {
   T& operator()(Index i, Index j) const { return data[i * row_stride + j * column_stride]; }
   Strided transposed() const { return {data, column_stride, row_stride}; }
   Strided block(Index i, Index j) const { return {&(*this)(i, j), row_stride, column_stride}; }
-  operator Strided<const T>() const { return {data, row_stride, column_stride}; }
+  operator Strided<const T>() const requires(!std::is_const_v<T>) {
+    return {data, row_stride, column_stride};
+  }
 };
 
 /// How many columns a panel has: 128 bytes of what sums are kept in.

@@ -1,224 +1,272 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Row-wise operations of the Cpu device: norms, softmax, sums over columns, forward and backward. A row is
-// one thread's; sums over rows run down blocks of columns: bits do not depend on the number of threads.
+// Row-wise operations of the Cpu device: norms, softmax, rotary positions, embedding, sums; forward and
+// backward. A row is one thread's; sums over rows run down fixed blocks of columns: bits do not depend on the
+// number of threads. A NaN in a row comes out as NaN. Forward functions may work in place.
 #pragma once
 
-#include <cmath>
-#include <limits>
+#include <algorithm>
+#include <functional>
 
-#include <hyperblocks/core/tensor.hpp>
-#include <hyperblocks/ops/cpu/device.hpp>
+#include <hyperblocks/ops/cpu/rows.hpp>
+#include <hyperblocks/ops/rope.hpp>
 
 namespace hyperblocks::cpu {
 
 struct RowOps {
-  template <class Scalar>
-  using Row = View<Scalar, Cpu, dyn>;
-  template <class Scalar>
-  using Rows = View<Scalar, Cpu, dyn, dyn>;
-
-  /// y = a + b; y may be a or b.
-  template <RealScalar Scalar>
-  static void add(Cpu& cpu, Row<const Scalar> a, Row<const Scalar> b, Row<Scalar> y) {
-    constexpr Index block = 16384;
-    cpu.threads().run(detail::ceil_divide(a.size(), block), [&](Index index) {
-      const Index last = detail::smaller(a.size(), (index + 1) * block);
-      for (Index i = index * block; i < last; ++i)
-        y.data()[i] = scalar_cast<Scalar>(wide(a.data()[i]) + wide(b.data()[i]));
-    });
-  }
-
-  /// y [+]= sums of the columns of x
-  template <RealScalar Scalar>
-  static void column_sums(Cpu& cpu, Rows<const Scalar> x, Row<Scalar> y, bool add) {
-    accumulate_columns<Scalar>(cpu, x.rows(), y, add,
-                               [&](Index i, Index j) { return wide(x.data()[i * x.columns() + j]); });
-  }
-
-  /// y = x / sqrt(mean(x^2) + epsilon) * (weight + shift); y may be x.
+  /// y = x / sqrt(mean(x^2) + epsilon) * (weight + shift)
   template <RealScalar Scalar>
   static void rms_norm(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight, Rows<Scalar> y,
                        double epsilon, double shift) {
-    using Sum = Accumulator<Scalar>;
-    for_rows(cpu, x, [&](Index i) {
-      const Scalar* from = row(x, i);
-      const Sum scale = root_mean_square_scale(from, x.columns(), epsilon);
-      for (Index j = 0; j < x.columns(); ++j)
-        row(y, i)[j] =
-            scalar_cast<Scalar>(wide(from[j]) * scale * (wide(weight.data()[j]) + static_cast<Sum>(shift)));
-    });
+    norm<false, Scalar>(cpu, x, weight, {}, y, epsilon, shift);
   }
 
-  /// With s = 1/sqrt(mean(x^2) + epsilon), g = dy (weight + shift): dx = s g - x s^3 mean(g x), dweight = sum
-  /// dy x s.
+  /// With s = 1 / sqrt(mean(x^2) + epsilon), g = dy (weight + shift): dx = s g - x s^3 mean(g x), dweight
+  /// [+]= sum of dy x s. dx and dweight are optional; dx is neither x nor dy.
   template <RealScalar Scalar>
   static void rms_norm_backward(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight,
                                 Rows<const Scalar> dy, Rows<Scalar> dx, Row<Scalar> dweight, double epsilon,
                                 double shift, bool add) {
-    using Sum = Accumulator<Scalar>;
-    const ArenaScope scope(cpu);
-    const auto scales = take<Sum, dyn>(cpu, x.rows());
-    const Index columns = x.columns();
-    for_rows(cpu, x, [&](Index i) {
-      const Scalar *from = row(x, i), *direction = row(dy, i);
-      const Sum scale = scales.data()[i] = root_mean_square_scale(from, columns, epsilon);
-      if (!dx) return;
-      const auto gradient = [&](Index j) {
-        return wide(direction[j]) * (wide(weight.data()[j]) + static_cast<Sum>(shift));
-      };
-      Sum along = 0;
-      for (Index j = 0; j < columns; ++j) along += gradient(j) * wide(from[j]);
-      along *= scale * scale / static_cast<Sum>(columns);
-      for (Index j = 0; j < columns; ++j)
-        row(dx, i)[j] = scalar_cast<Scalar>(scale * (gradient(j) - wide(from[j]) * along));
-    });
-    if (dweight)
-      accumulate_columns<Scalar>(cpu, x.rows(), dweight, add, [&](Index i, Index j) {
-        return wide(row(dy, i)[j]) * wide(row(x, i)[j]) * scales.data()[i];
-      });
+    norm_backward<false, Scalar>(cpu, x, weight, dy, dx, dweight, epsilon, shift, add);
   }
 
-  /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; bias may be empty, y may be x.
+  /// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; weight and bias are optional.
   template <RealScalar Scalar>
   static void layer_norm(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight, Row<const Scalar> bias,
                          Rows<Scalar> y, double epsilon) {
-    for_rows(cpu, x, [&](Index i) {
-      const Scalar* from = row(x, i);
-      const auto [mean, scale] = moments(from, x.columns(), epsilon);
-      for (Index j = 0; j < x.columns(); ++j) {
-        auto value = (wide(from[j]) - mean) * scale * wide(weight.data()[j]);
-        if (bias) value += wide(bias.data()[j]);
-        row(y, i)[j] = scalar_cast<Scalar>(value);
-      }
-    });
+    norm<true, Scalar>(cpu, x, weight, bias, y, epsilon, 0);
   }
 
-  /// With n = (x - mean) s, g = dy weight: dx = s (g - mean(g) - n mean(g n)), dweight = sum dy n, dbias =
-  /// sum dy.
+  /// With n = (x - mean) s, g = dy weight: dx = s (g - mean(g) - n mean(g n)), dweight [+]= sum of dy n,
+  /// dbias [+]= sum of dy. dx, dweight and dbias are optional.
   template <RealScalar Scalar>
   static void layer_norm_backward(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight,
                                   Rows<const Scalar> dy, Rows<Scalar> dx, Row<Scalar> dweight,
                                   Row<Scalar> dbias, double epsilon, bool add) {
-    using Sum = Accumulator<Scalar>;
-    const ArenaScope scope(cpu);
-    const auto kept = take<Moments<Sum>, dyn>(cpu, x.rows());
-    const Index columns = x.columns();
-    for_rows(cpu, x, [&](Index i) {
-      const Scalar *from = row(x, i), *direction = row(dy, i);
-      const auto [mean, scale] = kept.data()[i] = moments(from, columns, epsilon);
-      if (!dx) return;
-      Sum total = 0, along = 0;
-      for (Index j = 0; j < columns; ++j) {
-        const Sum gradient = wide(direction[j]) * wide(weight.data()[j]);
-        total += gradient;
-        along += gradient * ((wide(from[j]) - mean) * scale);
-      }
-      total /= static_cast<Sum>(columns);
-      along /= static_cast<Sum>(columns);
-      for (Index j = 0; j < columns; ++j) {
-        const Sum gradient = wide(direction[j]) * wide(weight.data()[j]);
-        row(dx, i)[j] =
-            scalar_cast<Scalar>(scale * (gradient - total - (wide(from[j]) - mean) * scale * along));
-      }
-    });
-    if (dweight)
-      accumulate_columns<Scalar>(cpu, x.rows(), dweight, add, [&](Index i, Index j) {
-        const auto [mean, scale] = kept.data()[i];
-        return wide(row(dy, i)[j]) * ((wide(row(x, i)[j]) - mean) * scale);
-      });
     if (dbias) column_sums<Scalar>(cpu, dy, dbias, add);
+    norm_backward<true, Scalar>(cpu, x, weight, dy, dx, dweight, epsilon, 0, add);
   }
 
-  /// Row by row; a row of -infinity alone gives zeros. y may be x.
+  /// y = e^x / sum(e^x), row by row; a row of -infinity alone gives zeros.
   template <RealScalar Scalar>
   static void softmax(Cpu& cpu, Rows<const Scalar> x, Rows<Scalar> y) {
-    using Sum = Accumulator<Scalar>;
-    for_rows(cpu, x, [&](Index i) {
-      const Scalar* from = row(x, i);
-      Sum largest = -std::numeric_limits<Sum>::infinity(), total = 0;
-      for (Index j = 0; j < x.columns(); ++j) largest = wide(from[j]) > largest ? wide(from[j]) : largest;
-      const auto weight = [&](Index j) {
-        return wide(from[j]) == -std::numeric_limits<Sum>::infinity() ? Sum{0}
-                                                                      : std::exp(wide(from[j]) - largest);
-      };
-      for (Index j = 0; j < x.columns(); ++j) total += weight(j);
-      const Sum scale = total == 0 ? Sum{0} : 1 / total;
-      for (Index j = 0; j < x.columns(); ++j) row(y, i)[j] = scalar_cast<Scalar>(weight(j) * scale);
+    const auto exponentials = HYPERBLOCKS_ROW_KERNEL_OF(cpu, exponentials<Scalar>);
+    const auto scaled = HYPERBLOCKS_ROW_KERNEL_OF(cpu, scaled_exponentials<Scalar>);
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index i) {
+      const auto [largest, sum] = exponentials(detail::row(x, i), x.columns());
+      scaled(detail::row(x, i), detail::row(y, i), x.columns(), largest, sum == 0 ? 0 : 1 / sum, 0);
     });
   }
 
   /// dx = y (dy - sum(y dy)); dx may be dy.
   template <RealScalar Scalar>
   static void softmax_backward(Cpu& cpu, Rows<const Scalar> y, Rows<const Scalar> dy, Rows<Scalar> dx) {
-    for_rows(cpu, y, [&](Index i) {
-      const Scalar *probability = row(y, i), *direction = row(dy, i);
-      Accumulator<Scalar> along = 0;
-      for (Index j = 0; j < y.columns(); ++j) along += wide(probability[j]) * wide(direction[j]);
-      for (Index j = 0; j < y.columns(); ++j)
-        row(dx, i)[j] = scalar_cast<Scalar>(wide(probability[j]) * (wide(direction[j]) - along));
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, softmax_backward<Scalar>);
+    detail::for_rows(cpu, y.rows(), y.columns(), [&](Index i) {
+      kernel(detail::row(y, i), detail::row(dy, i), detail::row(dx, i), y.columns());
     });
+  }
+
+  /// Turns the pairs (a, b) of every head of x (tokens, heads * width) in place: (a c - b s, b c + a s), with
+  /// the tables' row of the token's position; elements from `rotated` on stay. `inverse` turns back, which is
+  /// the backward pass.
+  template <RealScalar Scalar>
+  static void rope(Cpu& cpu, Rows<Scalar> x, const Rotary<Accumulator<Scalar>, Cpu>& rotary,
+                   Index tokens_per_sequence, Index heads, RopeLayout layout, bool inverse) {
+    const auto kernel = layout == RopeLayout::half_split
+                            ? HYPERBLOCKS_ROW_KERNEL_OF(cpu, rotate_halves<Scalar>)
+                            : HYPERBLOCKS_ROW_KERNEL_OF(cpu, rotate_pairs<Scalar>);
+    const auto& [cosines, sines, positions, start] = rotary;
+    const auto position_of = [&, first = start](Index token) {
+      return positions ? Index{positions.data()[token]} : first + token % tokens_per_sequence;
+    };
+    for (Index token = 0; token < x.rows(); ++token)
+      check(position_of(token) >= 0 && position_of(token) < cosines.rows(), [&] {
+        return Error("a position is outside of the tables", "ops::rope",
+                     "0 .. " + std::to_string(cosines.rows() - 1),
+                     std::to_string(position_of(token)) + " of token " + std::to_string(token));
+      });
+    const Index half = cosines.columns(), width = x.columns() / heads;
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index token) {
+      const Index at = position_of(token) * half;
+      for (Index head = 0; head < heads; ++head)
+        kernel(detail::row(x, token) + head * width, rotary.cosines.data() + at, rotary.sines.data() + at,
+               half, inverse ? -1 : 1);
+    });
+  }
+
+  /// y(i) = scale table(ids(i)); ids out of range are an Error.
+  template <RealScalar Scalar, RealScalar Table>
+  static void embedding(Cpu& cpu, Ids ids, Rows<const Table> table, Rows<Scalar> y, double scale) {
+    detail::check_ids("ops::embedding", ids.data(), ids.size(), false, table.rows());
+    using Sum = Common<Scalar, Table>;
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, convert<Scalar, Table, Sum>);
+    detail::for_rows(cpu, y.rows(), y.columns(), [&](Index i) {
+      kernel(static_cast<Sum>(scale), detail::row(table, ids.data()[i]), detail::row(y, i), y.columns());
+    });
+  }
+
+  /// dtable(id) [+]= scale * the sum of dy(i) over ids(i) = id: sorted by id, so that each row of the table
+  /// is written once, by one thread, in the order of the tokens.
+  template <RealScalar Scalar>
+  static void embedding_backward(Cpu& cpu, Ids ids, Rows<const Scalar> dy, Rows<Scalar> dtable, double scale,
+                                 bool add) {
+    detail::check_ids("ops::embedding_backward", ids.data(), ids.size(), false, dtable.rows());
+    using Sum = Accumulator<Scalar>;
+    const ArenaScope scope(cpu);
+    const Index size = ids.size(), columns = dy.columns();
+    std::uint64_t* const keys = take<std::uint64_t, dyn>(cpu, size).data();  // id, then token
+    for (Index i = 0; i < size; ++i)
+      keys[i] = static_cast<std::uint64_t>(ids.data()[i]) << 32 | static_cast<std::uint64_t>(i);
+    std::sort(keys, keys + size);
+    if (!add)
+      detail::for_rows(cpu, dtable.rows(), columns, [&](Index id) {
+        std::fill_n(detail::row(dtable, id), columns, scalar_cast<Scalar>(0.0f));
+      });
+    const Rows<Sum> sums(take<Sum, dyn, dyn>(cpu, cpu.threads().count(), columns));
+    const auto accumulate = HYPERBLOCKS_ROW_KERNEL_OF(cpu, add_to<Scalar>);
+    cpu.threads().run(size, [&](Index first, Index part) {
+      const std::uint64_t id = keys[first] >> 32;
+      if (first > 0 && keys[first - 1] >> 32 == id) return;  // not the first of its id
+      Sum* const sum = detail::row(sums, part);
+      std::fill_n(sum, columns, Sum{0});
+      for (Index i = first; i < size && keys[i] >> 32 == id; ++i)
+        accumulate(static_cast<Sum>(scale), detail::row(dy, static_cast<Index>(keys[i] & 0xffffffffu)), sum,
+                   columns);
+      Scalar* const target = detail::row(dtable, static_cast<Index>(id));
+      for (Index j = 0; j < columns; ++j)
+        target[j] = scalar_cast<Scalar>(scalar_cast<Sum>(target[j]) + sum[j]);
+    });
+  }
+
+  /// y = a + b
+  template <RealScalar Scalar>
+  static void add(Cpu& cpu, Row<const Scalar> a, Row<const Scalar> b, Row<Scalar> y) {
+    combine<Scalar>(cpu, 1, a, b, y);
+  }
+
+  /// y += alpha x
+  template <RealScalar Scalar>
+  static void scale_add(Cpu& cpu, double alpha, Row<const Scalar> x, Row<Scalar> y) {
+    combine<Scalar>(cpu, alpha, x, y, y);
+  }
+
+  /// y = alpha x
+  template <RealScalar Scalar>
+  static void scale(Cpu& cpu, double alpha, Row<const Scalar> x, Row<Scalar> y) {
+    convert<Scalar, Scalar>(cpu, alpha, x, y);
+  }
+
+  /// y = x, rounded once where the scalars differ.
+  template <RealScalar To, RealScalar From>
+  static void cast(Cpu& cpu, Row<const From> x, Row<To> y) {
+    convert<To, From>(cpu, 1, x, y);
+  }
+
+  /// y(i) = x(i) + row
+  template <RealScalar Scalar>
+  static void add_rows(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> row, Rows<Scalar> y) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, combine<Scalar>);
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index i) {
+      kernel(1, detail::row(x, i), 1, row.data(), detail::row(y, i), x.columns());
+    });
+  }
+
+  /// y [+]= the sums of the columns of x: the gradient of a bias.
+  template <RealScalar Scalar>
+  static void column_sums(Cpu& cpu, Rows<const Scalar> x, Row<Scalar> y, bool add) {
+    sum_columns<false, Scalar>(cpu, x, {}, nullptr, y, add);
+  }
+
+  template <RealScalar Scalar>
+  static double sum(Cpu& cpu, Row<const Scalar> x) {
+    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, sum<Scalar>), std::plus<double>());
+  }
+
+  /// The sum of the squares; of float, blocks of squares must fit into float.
+  template <RealScalar Scalar>
+  static double squared_norm(Cpu& cpu, Row<const Scalar> x) {
+    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, squares<Scalar>), std::plus<double>());
+  }
+
+  /// NaN if any element is.
+  template <RealScalar Scalar>
+  static double max_abs(Cpu& cpu, Row<const Scalar> x) {
+    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, max_abs<Scalar>),
+                  [](double a, double b) { return a > b || a != a ? a : b; });
   }
 
  private:
-  template <class Sum>
-  struct Moments {
-    Sum mean, scale;
-  };
+  /// What conversions between two scalars are computed in.
+  template <class To, class From>
+  using Common = std::conditional_t<std::same_as<To, double> || std::same_as<From, double>, double, float>;
 
-  template <class Scalar>
-  static Accumulator<std::remove_const_t<Scalar>> wide(Scalar value) {
-    return scalar_cast<Accumulator<Scalar>>(value);
-  }
-
-  template <class Scalar>
-  static Scalar* row(View<Scalar, Cpu, dyn, dyn> matrix, Index i) {
-    return matrix.data() + i * matrix.columns();
-  }
-
-  /// f(i) for every row, several rows to a task where they are short.
-  template <class Scalar, class F>
-  static void for_rows(Cpu& cpu, Rows<const Scalar> x, F f) {
-    constexpr Index elements = 8192;
-    const Index rows = x.rows(), block = detail::ceil_divide(elements, x.columns() + 1);
-    cpu.threads().run(detail::ceil_divide(rows, block), [&](Index index) {
-      const Index last = detail::smaller(rows, (index + 1) * block);
-      for (Index i = index * block; i < last; ++i) f(i);
+  template <bool centred, class Scalar>
+  static void norm(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight, Row<const Scalar> bias,
+                   Rows<Scalar> y, double epsilon, double shift) {
+    using Sum = Accumulator<Scalar>;
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, norm<centred, Scalar>);
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index i) {
+      kernel(detail::row(x, i), weight.data(), bias.data(), detail::row(y, i), x.columns(),
+             static_cast<Sum>(epsilon), static_cast<Sum>(shift));
     });
   }
 
-  /// y(j) [+]= sum over i of term(i, j), each in one chain down the rows.
-  template <class Scalar, class Term>
-  static void accumulate_columns(Cpu& cpu, Index rows, Row<Scalar> y, bool add, Term term) {
-    constexpr Index width = 64;
-    cpu.threads().run(detail::ceil_divide(y.size(), width), [&](Index block) {
-      const Index first = block * width, count = detail::smaller(width, y.size() - first);
-      Accumulator<Scalar> sums[width] = {};
-      for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < count; ++j) sums[j] += term(i, first + j);
-      for (Index j = 0; j < count; ++j) {
-        Scalar& target = y.data()[first + j];
-        target = scalar_cast<Scalar>(add ? wide(target) + sums[j] : sums[j]);
-      }
+  template <bool centred, class Scalar>
+  static void norm_backward(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> weight, Rows<const Scalar> dy,
+                            Rows<Scalar> dx, Row<Scalar> dweight, double epsilon, double shift, bool add) {
+    using Sum = Accumulator<Scalar>;
+    const ArenaScope scope(cpu);
+    auto* const kept = take<kernels::Moments<Sum>, dyn>(cpu, x.rows()).data();
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, norm_backward<centred, Scalar>);
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index i) {
+      kernel(detail::row(x, i), weight.data(), detail::row(dy, i), detail::row(dx, i), x.columns(),
+             static_cast<Sum>(epsilon), static_cast<Sum>(shift), kept + i);
+    });
+    if (dweight) sum_columns<true, Scalar>(cpu, dy, x, kept, dweight, add);
+  }
+
+  template <bool normalised, class Scalar>
+  static void sum_columns(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> x,
+                          const kernels::Moments<Accumulator<Scalar>>* moments, Row<Scalar> y, bool add) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, column_sums<normalised, Scalar>);
+    detail::for_blocks(cpu, y.size(), kernels::column_block, [&](Index first, Index count) {
+      kernel(dy.data() + first, normalised ? x.data() + first : nullptr, moments, dy.rows(), y.size(), count,
+             y.data() + first, add);
     });
   }
 
   template <class Scalar>
-  static Accumulator<Scalar> root_mean_square_scale(const Scalar* x, Index columns, double epsilon) {
-    using Sum = Accumulator<Scalar>;
-    Sum squares = 0;
-    for (Index j = 0; j < columns; ++j) squares += wide(x[j]) * wide(x[j]);
-    return 1 / std::sqrt(squares / static_cast<Sum>(columns) + static_cast<Sum>(epsilon));
+  static void combine(Cpu& cpu, double alpha, Row<const Scalar> a, Row<const Scalar> b, Row<Scalar> y) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, combine<Scalar>);
+    detail::for_elements(cpu, y.size(), [&](Index first, Index count) {
+      kernel(static_cast<Accumulator<Scalar>>(alpha), a.data() + first, 1, b.data() + first, y.data() + first,
+             count);
+    });
   }
 
-  template <class Scalar>
-  static Moments<Accumulator<Scalar>> moments(const Scalar* x, Index columns, double epsilon) {
-    using Sum = Accumulator<Scalar>;
-    Sum mean = 0, squares = 0;
-    for (Index j = 0; j < columns; ++j) mean += wide(x[j]);
-    mean /= static_cast<Sum>(columns);
-    for (Index j = 0; j < columns; ++j) squares += (wide(x[j]) - mean) * (wide(x[j]) - mean);
-    return {mean, 1 / std::sqrt(squares / static_cast<Sum>(columns) + static_cast<Sum>(epsilon))};
+  template <class To, class From>
+  static void convert(Cpu& cpu, double alpha, Row<const From> x, Row<To> y) {
+    using Sum = Common<To, From>;
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, convert<To, From, Sum>);
+    detail::for_elements(cpu, y.size(), [&](Index first, Index count) {
+      kernel(static_cast<Sum>(alpha), x.data() + first, y.data() + first, count);
+    });
+  }
+
+  /// Blocks of fixed size by the kernel, their results one after the other in double.
+  template <class Scalar, class Kernel, class Combine>
+  static double reduce(Cpu& cpu, Row<const Scalar> x, Kernel kernel, Combine combine) {
+    constexpr Index block = 4096;
+    const ArenaScope scope(cpu);
+    const Index blocks = (x.size() + block - 1) / block;
+    double* const results = take<double, dyn>(cpu, blocks).data();
+    detail::for_blocks(cpu, x.size(), block, [&](Index first, Index count) {
+      results[first / block] = kernel(x.data() + first, count);
+    });
+    double result = 0;
+    for (Index i = 0; i < blocks; ++i) result = combine(result, results[i]);
+    return result;
   }
 };
 
