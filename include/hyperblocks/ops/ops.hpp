@@ -7,6 +7,8 @@
 #pragma once
 
 #include <hyperblocks/ops/activation.hpp>
+#include <hyperblocks/ops/attention.hpp>
+#include <hyperblocks/ops/low_rank.hpp>
 #include <hyperblocks/ops/rope.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
@@ -36,6 +38,36 @@ void check_same(const char* where, const A& expected, const B& found) {
                  to_string(found.shape().all()));
   });
 }
+
+template <class Scalar>
+void check_attention(const char* where, const AttentionOptions& options, Heads<const Scalar> q,
+                     Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out) {
+  const bool fits = k.shape() == std::array{q.batch, k.tokens, k.heads, q.width} &&
+                    v.shape() == std::array{q.batch, k.tokens, k.heads, v.width} &&
+                    out.shape() == std::array{q.batch, q.tokens, q.heads, v.width};
+  check(fits, [&] {
+    return Error("the heads' shapes do not fit", where,
+                 "q (b, m, h, d), k (b, n, g, d), v (b, n, g, e), out (b, m, h, e)",
+                 to_string(q.shape()) + ", " + to_string(k.shape()) + ", " + to_string(v.shape()) + ", " +
+                     to_string(out.shape()));
+  });
+  check(k.heads > 0 && q.heads % k.heads == 0, [&] {
+    return Error("the key heads do not divide the query heads", where,
+                 "a divisor of " + std::to_string(q.heads), std::to_string(k.heads));
+  });
+  check(options.soft_cap >= 0 && options.window >= 0, [&] {
+    return Error("impossible options", where, "soft cap and window of zero (none) or more",
+                 std::to_string(options.soft_cap) + " and " + std::to_string(options.window));
+  });
+}
+
+template <class Scalar>
+void check_same(const char* where, Heads<const Scalar> expected, Heads<Scalar> found) {
+  check(expected.shape() == found.shape(), [&] {
+    return Error("a gradient's shape differs from its heads'", where, to_string(expected.shape()),
+                 to_string(found.shape()));
+  });
+}
 }  // namespace detail
 
 /// y (m, out) = x (m, in) W (out, in)^T + bias (out), for a plain weight.
@@ -61,25 +93,27 @@ void product(Device& device, Rows<const Scalar, Device> x,
   Ops<Device>::template product_packed<Scalar, Stored>(device, x, weight.packed(), bias, y);
 }
 
-/// dx (m, in) = dy (m, out) W (out, in)
+/// dx (m, in) [+]= dy (m, out) W (out, in)
 template <RealScalar Scalar, class Device>
 void input_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const Scalar, Device> weight,
-                    Rows<Scalar, Device> dx) {
+                    Rows<Scalar, Device> dx, Write write) {
   detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", weight.rows(),
                        dy.columns());
   detail::check_extent("ops::input_gradient", "columns of the weight and of dx", weight.columns(),
                        dx.columns());
   detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
-  Ops<Device>::template input_gradient<Scalar>(device, dy, weight, dx);
+  Ops<Device>::template input_gradient<Scalar>(device, dy, weight, dx, write == Write::add);
 }
 
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void input_gradient(Device& device, Rows<const Scalar, Device> dy,
-                    const FrozenMatrix<Stored, Device, out, in>& weight, Rows<Scalar, Device> dx) {
+                    const FrozenMatrix<Stored, Device, out, in>& weight, Rows<Scalar, Device> dx,
+                    Write write) {
   detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", out, dy.columns());
   detail::check_extent("ops::input_gradient", "columns of the weight and of dx", in, dx.columns());
   detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
-  Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed(), dx);
+  Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed(), dx,
+                                                              write == Write::add);
 }
 
 /// dW (out, in) [+]= dy (m, out)^T x (m, in)
@@ -92,21 +126,54 @@ void weight_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const S
   Ops<Device>::template weight_gradient<Scalar>(device, dy, x, dweight, write == Write::add);
 }
 
-/// y = x W^T + bias + scale (x A^T) B^T in one pass over y: A (rank, in), B (out, rank), W frozen.
+namespace detail {
+template <class X, class Scalar, class Device, Index out, Index in>
+void check_low_rank(const char* where, const X& x, const Row<Scalar, Device>& bias,
+                    const LowRank<Scalar, Device, out, in>& update,
+                    const Rows<std::remove_const_t<Scalar>, Device>& y) {
+  check_extent(where, "columns of x and of A", in, x.columns());
+  check_extent(where, "columns of y and rows of B", out, y.columns());
+  check_extent(where, "rows of x and of y", x.rows(), y.rows());
+  check_extent(where, "the rank of A and B", update.a.rows(), update.b.columns());
+  if (bias) check_extent(where, "elements of the bias", out, bias.size());
+}
+
+/// The bias that an updated linear starts from: bias + C, in scratch where both are there.
+template <RealScalar Scalar, class Device>
+Row<const Scalar, Device> updated_bias(Device& device, Row<const Scalar, Device> bias,
+                                       Row<const Scalar, Device> c) {
+  if (!bias) return c;
+  if (!c) return bias;
+  const auto both = take<Scalar, dyn>(device, c.size());
+  Ops<Device>::template add<Scalar>(device, bias, c, both);
+  return both;
+}
+}  // namespace detail
+
+/// y = x W^T + bias + scale (x A^T) B^T + C in one pass over y, for a plain weight W (out, in).
+template <RealScalar Scalar, class Device, Index out, Index in>
+void low_rank_update(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> weight,
+                     Row<const Scalar, Device> bias, const LowRank<const Scalar, Device, out, in>& update,
+                     Rows<Scalar, Device> y) {
+  detail::check_extent("ops::low_rank_update", "columns of the weight", in, weight.columns());
+  detail::check_extent("ops::low_rank_update", "rows of the weight", out, weight.rows());
+  detail::check_low_rank("ops::low_rank_update", x, bias, update, y);
+  const ArenaScope scope(device);
+  Ops<Device>::template low_rank_update<Scalar>(device, x, weight,
+                                                detail::updated_bias<Scalar>(device, bias, update.bias),
+                                                update.a, update.b, update.scale, y);
+}
+
+/// The same for a frozen weight.
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void low_rank_update(Device& device, Rows<const Scalar, Device> x,
                      const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
-                     Rows<const Scalar, Device> a, Rows<const Scalar, Device> b, double scale,
-                     Rows<Scalar, Device> y) {
-  detail::check_extent("ops::low_rank_update", "columns of x and of the weight", in, x.columns());
-  detail::check_extent("ops::low_rank_update", "rows of the weight and columns of y", out, y.columns());
-  detail::check_extent("ops::low_rank_update", "rows of x and of y", x.rows(), y.rows());
-  detail::check_extent("ops::low_rank_update", "columns of A", in, a.columns());
-  detail::check_extent("ops::low_rank_update", "rows of B", out, b.rows());
-  detail::check_extent("ops::low_rank_update", "the rank of A and B", a.rows(), b.columns());
-  if (bias) detail::check_extent("ops::low_rank_update", "elements of the bias", out, bias.size());
-  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(device, x, weight.packed(), bias, a, b, scale,
-                                                               y);
+                     const LowRank<const Scalar, Device, out, in>& update, Rows<Scalar, Device> y) {
+  detail::check_low_rank("ops::low_rank_update", x, bias, update, y);
+  const ArenaScope scope(device);
+  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(
+      device, x, weight.packed(), detail::updated_bias<Scalar>(device, bias, update.bias), update.a, update.b,
+      update.scale, y);
 }
 
 /// y (n) [+]= the sums of the columns of x (m, n): the gradient of a bias.
@@ -157,6 +224,13 @@ void add_rows(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, De
   detail::check_same("ops::add_rows", x, y);
   detail::check_extent("ops::add_rows", "columns of x and elements of the row", x.columns(), row.size());
   Ops<Device>::template add_rows<Scalar>(device, x, row, y);
+}
+
+/// y(i) = row, for every row of y.
+template <RealScalar Scalar, RealScalar Stored, class Device>
+void broadcast(Device& device, Row<const Stored, Device> row, Rows<Scalar, Device> y) {
+  detail::check_extent("ops::broadcast", "elements of the row and columns of y", y.columns(), row.size());
+  Ops<Device>::template broadcast<Scalar, Stored>(device, row, y);
 }
 
 /// The sum of all elements.
@@ -216,6 +290,30 @@ void glu_backward(Device& device, Activation activation, Rows<const Scalar, Devi
   detail::check_same("ops::glu_backward", gate, dgate);
   detail::check_same("ops::glu_backward", gate, dup);
   Ops<Device>::template glu_backward<Scalar>(device, activation, gate, up, dy, dgate, dup);
+}
+
+/// What the update itself sends back: dx += scale (dy B) A; dA [+]= scale (dy B)^T x, dB [+]= scale dy^T (x
+/// A^T), dC [+]= the sums of dy's columns. dx and each member of `gradient` are optional.
+template <RealScalar Scalar, class Device, Index out, Index in>
+void low_rank_gradient(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> dy,
+                       const LowRank<const Scalar, Device, out, in>& update, Rows<Scalar, Device> dx,
+                       const LowRank<Scalar, Device, out, in>& gradient, Write write) {
+  const ArenaScope scope(device);
+  const Index rank = update.a.rows();
+  if (dx || gradient.a) {
+    const auto shrunk = take<Scalar, dyn, dyn>(device, dy.rows(), rank);  // scale dy B (tokens, rank)
+    input_gradient<Scalar>(device, dy, update.b, shrunk, Write::assign);
+    scale<Scalar>(device, update.scale, shrunk, shrunk);
+    if (dx) input_gradient<Scalar>(device, shrunk, update.a, dx, Write::add);
+    if (gradient.a) weight_gradient<Scalar>(device, shrunk, x, gradient.a, write);
+  }
+  if (gradient.b) {
+    const auto shrunk = take<Scalar, dyn, dyn>(device, x.rows(), rank);  // scale x A^T (tokens, rank)
+    product<Scalar>(device, x, update.a, {}, shrunk);
+    scale<Scalar>(device, update.scale, shrunk, shrunk);
+    weight_gradient<Scalar>(device, dy, shrunk, gradient.b, write);
+  }
+  if (gradient.bias) column_sums<Scalar>(device, dy, gradient.bias, write);
 }
 
 /// y = x / sqrt(mean(x^2) + epsilon) * (weight + shift), row by row; Gemma's shift is 1.
@@ -298,6 +396,37 @@ void rope(Device& device, Rows<Scalar, Device> x,
                    std::to_string(tokens_per_sequence));
     });
   Ops<Device>::template rope<Scalar>(device, x, rotary, tokens_per_sequence, heads, layout, inverse);
+}
+
+/// out = softmax(scores) v with scores = cap(scale q k^T), over the keys that options let a query see; query
+/// head h uses key head h / (q.heads / k.heads). A query that sees no key gives zeros. NaN and infinity in a
+/// key or its value reach the queries that see the key, no others: hidden ones count for nothing whatever
+/// they hold. log_sum_exp (batch * heads * queries), of the scores, is optional; backward wants it.
+template <RealScalar Scalar, class Device>
+void attention(Device& device, const AttentionOptions& options, Heads<const Scalar> q, Heads<const Scalar> k,
+               Heads<const Scalar> v, Heads<Scalar> out, Row<Accumulator<Scalar>, Device> log_sum_exp) {
+  detail::check_attention<Scalar>("ops::attention", options, q, k, v, out);
+  if (log_sum_exp)
+    detail::check_extent("ops::attention", "elements of log_sum_exp", q.batch * q.heads * q.tokens,
+                         log_sum_exp.size());
+  Ops<Device>::template attention<Scalar>(device, options, q, k, v, out, log_sum_exp);
+}
+
+/// The gradients of q, k and v, assigned; out and log_sum_exp are forward's. Gradients overlap no input.
+template <RealScalar Scalar, class Device>
+void attention_backward(Device& device, const AttentionOptions& options, Heads<const Scalar> q,
+                        Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out,
+                        Row<const Accumulator<Scalar>, Device> log_sum_exp, Heads<const Scalar> dout,
+                        Heads<Scalar> dq, Heads<Scalar> dk, Heads<Scalar> dv) {
+  constexpr const char* where = "ops::attention_backward";
+  detail::check_attention<Scalar>(where, options, q, k, v, out);
+  detail::check_attention<Scalar>(where, options, q, k, v, dout);
+  detail::check_same<Scalar>(where, q, dq);
+  detail::check_same<Scalar>(where, k, dk);
+  detail::check_same<Scalar>(where, v, dv);
+  detail::check_extent(where, "elements of log_sum_exp", q.batch * q.heads * q.tokens, log_sum_exp.size());
+  Ops<Device>::template attention_backward<Scalar>(device, options, q, k, v, out, log_sum_exp, dout, dq, dk,
+                                                   dv);
 }
 
 /// y(i) = scale * table(ids(i)); an id outside of the table is an Error.

@@ -78,7 +78,23 @@ template <class Stored, class Scalar, class Device, Index... extents>
 struct ParameterOf<Role::gradient, Frozen<Stored>, Scalar, Device, extents...> {
   using Type = Nothing;
 };
+template <Role role, class Weights, class Scalar, class Device, Index... extents>
+struct TableOf {
+  using Type = Tensor<Scalar, Device, extents...>;
+};
+template <class Stored, class Scalar, class Device, Index... extents>
+struct TableOf<Role::value, Frozen<Stored>, Scalar, Device, extents...> {
+  using Type = Tensor<Stored, Device, extents...>;
+};
+template <class Stored, class Scalar, class Device, Index... extents>
+struct TableOf<Role::gradient, Frozen<Stored>, Scalar, Device, extents...> {
+  using Type = Nothing;
+};
 }  // namespace detail
+
+/// A matrix that is looked up by rows and so stays row-major, in the stored scalar if frozen.
+template <Role role, class Weights, class Scalar, class Device, Index... extents>
+using Table = typename detail::TableOf<role, Weights, Scalar, Device, extents...>::Type;
 
 /// The tensor of a parameter: `present` false makes it Nothing (a bias that is switched off).
 template <Role role, class Weights, bool present, class Scalar, class Device, Index... extents>

@@ -133,19 +133,21 @@ struct ProductOps {
     }
   }
 
-  /// dx = dy W
+  /// dx [+]= dy W
   template <RealScalar Scalar>
-  static void input_gradient(Cuda& cuda, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx) {
-    input_gradient_packed<Scalar, Scalar>(cuda, dy, weight.data(), dx);
+  static void input_gradient(Cuda& cuda, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx,
+                             bool add) {
+    input_gradient_packed<Scalar, Scalar>(cuda, dy, weight.data(), dx, add);
   }
 
   template <RealScalar Scalar, RealScalar Stored>
-  static void input_gradient_packed(Cuda& cuda, Rows<const Scalar> dy, const Stored* weight,
-                                    Rows<Scalar> dx) {
+  static void input_gradient_packed(Cuda& cuda, Rows<const Scalar> dy, const Stored* weight, Rows<Scalar> dx,
+                                    bool add) {
     static_assert(std::is_same_v<Scalar, Stored>,
                   "hyperblocks: on Cuda a frozen weight has the block's scalar");
     const Index in = dx.columns(), out = dy.columns();
-    multiply<Scalar>(cuda, {weight, in, out}, {dy.data(), out, dy.rows()}, in, dy.rows(), 1, 0, dx.data());
+    multiply<Scalar>(cuda, {weight, in, out}, {dy.data(), out, dy.rows()}, in, dy.rows(), 1, add ? 1 : 0,
+                     dx.data());
   }
 
   /// dW [+]= dy^T x
@@ -158,6 +160,13 @@ struct ProductOps {
   }
 
   /// y = x W^T + bias + scale (x A^T) B^T, in three products.
+  template <RealScalar Scalar>
+  static void low_rank_update(Cuda& cuda, Rows<const Scalar> x, Rows<const Scalar> weight,
+                              Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
+                              double scale, Rows<Scalar> y) {
+    low_rank_update_packed<Scalar, Scalar>(cuda, x, weight.data(), bias, a, b, scale, y);
+  }
+
   template <RealScalar Scalar, RealScalar Stored>
   static void low_rank_update_packed(Cuda& cuda, Rows<const Scalar> x, const Stored* weight,
                                      Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,

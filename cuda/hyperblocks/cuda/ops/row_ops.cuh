@@ -59,6 +59,15 @@ struct RowOps {
   }
 
   template <RealScalar Scalar>
+  static void scale(Cuda& cuda, double alpha, Row<const Scalar> x, Row<Scalar> y) {
+    using Sum = Accumulator<Scalar>;
+    ProductOps::map(cuda, y.size(),
+                    [x = x.data(), y = y.data(), factor = static_cast<Sum>(alpha)] __device__(Index i) {
+                      y[i] = scalar_cast<Scalar>(factor * kernels::wide(x[i]));
+                    });
+  }
+
+  template <RealScalar Scalar>
   static void activate(Cuda& cuda, Activation activation, Row<const Scalar> x, Row<Scalar> y) {
     with_activation(activation, [&]<Activation f>(std::integral_constant<Activation, f>) {
       map_activation<f, Scalar>(cuda, x, y);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <hyperblocks/ops/cpu/activation_ops.hpp>
+#include <hyperblocks/ops/cpu/attention_ops.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 #include <hyperblocks/ops/cpu/loss_ops.hpp>
 #include <hyperblocks/ops/cpu/product_ops.hpp>
@@ -13,6 +14,6 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cpu> : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps {};
+struct Ops<Cpu> : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps, cpu::AttentionOps {};
 
 }  // namespace hyperblocks

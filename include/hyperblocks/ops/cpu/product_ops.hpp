@@ -52,19 +52,27 @@ struct ProductOps {
     product_packed(cpu, x, packed, bias, y);
   }
 
-  /// dx = dy W, from the same packed weight as the forward product.
+  /// dx [+]= dy W, from the same packed weight as the forward product.
   template <RealScalar Scalar, RealScalar Stored>
-  static void input_gradient_packed(Cpu& cpu, Rows<const Scalar> dy, const Stored* weight, Rows<Scalar> dx) {
+  static void input_gradient_packed(Cpu& cpu, Rows<const Scalar> dy, const Stored* weight, Rows<Scalar> dx,
+                                    bool add) {
     const ArenaScope scope(cpu);
     Stored* transposed = take<Stored, dyn>(cpu, cpu::packed_size<Stored>(dy.columns(), dx.columns())).data();
     repack_transposed(cpu.threads(), weight, dx.columns(), dy.columns(), transposed);
-    packed_product(cpu.execution(), whole(dx), dx.rows(), dx.columns(), FromZero{}, segment(dy, transposed));
+    const auto run = [&](auto start) {
+      packed_product(cpu.execution(), whole(dx), dx.rows(), dx.columns(), start, segment(dy, transposed));
+    };
+    if (add)
+      run(Accumulate{});
+    else
+      run(FromZero{});
   }
 
-  /// dx = dy W for a plain weight.
+  /// dx [+]= dy W for a plain weight.
   template <RealScalar Scalar>
-  static void input_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx) {
-    unpacked(cpu, whole(dx), whole(dy), whole(weight), dx.rows(), dx.columns(), dy.columns(), false);
+  static void input_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx,
+                             bool add) {
+    unpacked(cpu, whole(dx), whole(dy), whole(weight), dx.rows(), dx.columns(), dy.columns(), add);
   }
 
   /// dW = dy^T x, added to what is there if `add`.
@@ -73,6 +81,17 @@ struct ProductOps {
                               bool add) {
     unpacked(cpu, whole(dweight), whole(dy).transposed(), whole(x), dweight.rows(), dweight.columns(),
              dy.rows(), add);
+  }
+
+  /// y = x W^T + bias + scale (x A^T) B^T for a plain weight.
+  template <RealScalar Scalar>
+  static void low_rank_update(Cpu& cpu, Rows<const Scalar> x, Rows<const Scalar> weight,
+                              Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
+                              double scale, Rows<Scalar> y) {
+    const ArenaScope scope(cpu);
+    Scalar* packed = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), y.columns())).data();
+    pack(cpu, weight.data(), y.columns(), x.columns(), packed);
+    low_rank_update_packed<Scalar, Scalar>(cpu, x, packed, bias, a, b, scale, y);
   }
 
   /// y = x W^T + bias + scale (x A^T) B^T in one pass over y; W packed, A (rank, in), B (out, rank).

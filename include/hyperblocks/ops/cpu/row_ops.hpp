@@ -172,6 +172,14 @@ struct RowOps {
     });
   }
 
+  /// y(i) = row
+  template <RealScalar Scalar, RealScalar Stored>
+  static void broadcast(Cpu& cpu, Row<const Stored> row, Rows<Scalar> y) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, convert<Scalar, Stored, Common<Scalar, Stored>>);
+    detail::for_rows(cpu, y.rows(), y.columns(),
+                     [&](Index i) { kernel(1, row.data(), detail::row(y, i), y.columns()); });
+  }
+
   /// y [+]= the sums of the columns of x: the gradient of a bias.
   template <RealScalar Scalar>
   static void column_sums(Cpu& cpu, Rows<const Scalar> x, Row<Scalar> y, bool add) {
