@@ -4,7 +4,10 @@
 #pragma once
 
 #include <hyperblocks/blocks/chain.hpp>
-#include <hyperblocks/blocks/mlp.hpp>
-#include <hyperblocks/blocks/norm.hpp>
+#include <hyperblocks/blocks/decoder_block.hpp>
+#include <hyperblocks/blocks/embedding.hpp>
+#include <hyperblocks/blocks/encoder_block.hpp>
+#include <hyperblocks/blocks/perceiver.hpp>
+#include <hyperblocks/blocks/residual_mlp.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 #include <hyperblocks/version.hpp>

@@ -4,14 +4,17 @@
 // Gradients mirror them (Nothing where a weight is frozen), its Tape is what forward leaves for backward.
 //   forward(device, params, input, output, tape)    tape null: inference, all scratch is given back on return
 //   backward(device, params, tape, doutput, dinput, gradients, write)
-// The views in a tape point into the arena and to the input: keep the input, and an ArenaScope open, until
-// backward is done. dinput is assigned, and may be an empty view if nobody needs it.
+// Blocks that need more than rows take a struct, whose member x is the rows; their InputGradient has the same
+// members for what has a gradient. The views in a tape point into the arena and to the input: keep the input,
+// and an ArenaScope open, until backward is done. dinput's rows are assigned, an update's gradients follow
+// `write` as parameters' do; each is optional (an empty view), and none may lie where doutput lies.
 #pragma once
 
 #include <concepts>
 
 #include <hyperblocks/core/params.hpp>
 #include <hyperblocks/core/random.hpp>
+#include <hyperblocks/ops/low_rank.hpp>
 
 namespace hyperblocks {
 
@@ -38,5 +41,50 @@ struct RowBlock {
   using InputGradient = View<Scalar, Device, dyn, in>;
   using OutputGradient = View<const Scalar, Device, dyn, out>;
 };
+
+/// Rows, and low-rank updates of the linears that they meet: none, unless given. A view alone converts.
+template <class Rows, class Updates_>
+struct Adapted {
+  Rows x;
+  Updates_ updates = {};
+
+  Adapted() = default;
+  template <class V>
+  requires(V::rank == 2 && std::convertible_to<V, Rows>) Adapted(const V& rows, const Updates_& given = {})
+      : x(rows), updates(given) {}
+};
+
+/// The rows of an input or of its gradient.
+template <class Input>
+constexpr auto rows_of(const Input& input) {
+  if constexpr (requires { input.x; })
+    return input.x;
+  else
+    return input;
+}
+
+namespace detail {
+/// Parts and tape of a block that may be Nothing.
+template <class Block, Role role>
+struct PartsOf {
+  using Type = typename Block::template Parts<role>;
+};
+template <Role role>
+struct PartsOf<Nothing, role> {
+  using Type = Nothing;
+};
+template <class Block>
+struct TapeOf {
+  using Type = typename Block::Tape;
+};
+template <>
+struct TapeOf<Nothing> {
+  using Type = Nothing;
+};
+}  // namespace detail
+template <class Block, Role role>
+using OptionalParts = typename detail::PartsOf<Block, role>::Type;
+template <class Block>
+using OptionalTape = typename detail::TapeOf<Block>::Type;
 
 }  // namespace hyperblocks

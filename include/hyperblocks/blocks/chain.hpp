@@ -69,7 +69,8 @@ struct Chain : RowBlock<typename detail::First<Blocks...>::Scalar, typename deta
 
  private:
   template <std::size_t i>
-  static void step(Device& device, const Params& params, typename At<i>::Input x, Output y, Tape* tape) {
+  static void step(Device& device, const Params& params, View<const Scalar, Device, dyn, At<i>::in> x,
+                   Output y, Tape* tape) {
     auto* const own = tape ? &std::get<i>(*tape) : nullptr;
     if constexpr (i + 1 == sizeof...(Blocks)) {
       At<i>::forward(device, std::get<i>(params), x, y, own);
@@ -103,15 +104,15 @@ struct Residual : Inner {
       typename Inner::InputGradient, typename Inner::OutputGradient, typename Inner::Params,
       typename Inner::Gradients, typename Inner::Tape;
 
-  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
-    Inner::forward(device, params, x, y, tape);
-    ops::add<Scalar>(device, x, y, y);
+  static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
+    Inner::forward(device, params, input, y, tape);
+    ops::add<Scalar>(device, rows_of(input), y, y);
   }
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
-                       InputGradient dx, Gradients& gradients, Write write) {
-    Inner::backward(device, params, tape, dy, dx, gradients, write);
-    if (dx) ops::add<Scalar>(device, dx, dy, dx);
+                       InputGradient dinput, Gradients& gradients, Write write) {
+    Inner::backward(device, params, tape, dy, dinput, gradients, write);
+    if (const auto dx = rows_of(dinput)) ops::add<Scalar>(device, dx, dy, dx);
   }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Linear: y (tokens, out) = x (tokens, in) W (out, in)^T + bias (out)
+// Linear: y (tokens, out) = x (tokens, in) W (out, in)^T + bias (out) [+ a low-rank update of the caller's]
 #pragma once
 
 #include <hyperblocks/blocks/block.hpp>
@@ -18,8 +18,11 @@ template <LinearSpec spec, RealScalar Scalar, class Device, class Weights = Trai
 struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   static_assert(spec.in > 0 && spec.out > 0, "hyperblocks: a Linear needs in and out of one or more");
   using Base = RowBlock<Scalar, Device, spec.in, spec.out>;
-  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
-      typename Base::OutputGradient;
+  using typename Base::Output, typename Base::OutputGradient;
+  template <class S>
+  using Updates = LowRank<S, Device, spec.out, spec.in>;
+  using Input = Adapted<typename Base::Input, Updates<const Scalar>>;
+  using InputGradient = Adapted<typename Base::InputGradient, Updates<Scalar>>;
 
   template <Role role>
   struct Parts {
@@ -41,16 +44,23 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
     visit([&](const std::string&, auto& tensor) { fill_uniform(device, tensor, random, bound); }, params);
   }
 
-  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
-    if (tape != nullptr) tape->input = x;
-    ops::product<Scalar>(device, x, params.weight, bias_of(params), y);
+  static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
+    if (tape != nullptr) tape->input = input;
+    if (input.updates)
+      ops::low_rank_update<Scalar>(device, input.x, params.weight, bias_of(params), input.updates, y);
+    else
+      ops::product<Scalar>(device, input.x, params.weight, bias_of(params), y);
   }
 
+  /// `write_x` says how dinput.x is written: where several linears read one x, all but the first add.
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
-                       InputGradient dx, Gradients& gradients, Write write) {
-    if (dx) ops::input_gradient<Scalar>(device, dy, params.weight, dx);
+                       InputGradient dinput, Gradients& gradients, Write write,
+                       Write write_x = Write::assign) {
+    if (dinput.x) ops::input_gradient<Scalar>(device, dy, params.weight, dinput.x, write_x);
+    const auto& [x, update] = tape.input;
+    if (update) ops::low_rank_gradient<Scalar>(device, x, dy, update, dinput.x, dinput.updates, write);
     if constexpr (std::same_as<Weights, Trainable>) {
-      ops::weight_gradient<Scalar>(device, dy, tape.input, gradients.weight, write);
+      ops::weight_gradient<Scalar>(device, dy, x, gradients.weight, write);
       if constexpr (spec.bias) ops::column_sums<Scalar>(device, dy, gradients.bias, write);
     }
   }

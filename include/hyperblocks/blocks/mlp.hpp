@@ -18,10 +18,19 @@ struct MlpSpec {
 template <MlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
 struct Mlp : RowBlock<Scalar, Device, spec.in, spec.out> {
   using Base = RowBlock<Scalar, Device, spec.in, spec.out>;
-  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
-      typename Base::OutputGradient;
+  using typename Base::Output, typename Base::OutputGradient;
   using Expand = Linear<LinearSpec{spec.in, spec.inner, spec.bias}, Scalar, Device, Weights>;
   using Project = Linear<LinearSpec{spec.inner, spec.out, spec.bias}, Scalar, Device, Weights>;
+  template <class S>
+  struct Updates {
+    typename Expand::template Updates<S> expand = {};
+    typename Project::template Updates<S> project = {};
+    static constexpr auto fields() {
+      return std::tuple{Field{"expand", &Updates::expand}, Field{"project", &Updates::project}};
+    }
+  };
+  using Input = Adapted<typename Base::Input, Updates<const Scalar>>;
+  using InputGradient = Adapted<typename Base::InputGradient, Updates<Scalar>>;
 
   template <Role role>
   struct Parts {
@@ -44,24 +53,28 @@ struct Mlp : RowBlock<Scalar, Device, spec.in, spec.out> {
     Project::initialise(device, params.project, random);
   }
 
-  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+  static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
+    const auto& [x, updates] = input;
     const auto expanded = take<Scalar, dyn, spec.inner>(device, x.rows());  // (tokens, inner)
     const auto active =
         tape ? take<Scalar, dyn, spec.inner>(device, x.rows()) : expanded;  // in place if free
-    Expand::forward(device, params.expand, x, expanded, tape ? &tape->expand : nullptr);
+    Expand::forward(device, params.expand, {x, updates.expand}, expanded, tape ? &tape->expand : nullptr);
     ops::activate<Scalar>(device, spec.activation, expanded, active);
-    Project::forward(device, params.project, active, y, tape ? &tape->project : nullptr);
+    Project::forward(device, params.project, {active, updates.project}, y, tape ? &tape->project : nullptr);
     if (tape) tape->expanded = expanded;
   }
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
-                       InputGradient dx, Gradients& gradients, Write write) {
+                       InputGradient dinput, Gradients& gradients, Write write) {
     const ArenaScope scope(device);
+    const auto& [dx, updates] = dinput;
     const auto dinner = take<Scalar, dyn, spec.inner>(device, dy.rows());  // (tokens, inner)
-    Project::backward(device, params.project, tape.project, dy, dinner, gradients.project, write);
+    Project::backward(device, params.project, tape.project, dy, {dinner, updates.project}, gradients.project,
+                      write);
     ops::activate_backward<Scalar>(device, spec.activation, tape.expanded, dinner, dinner);
-    Expand::backward(device, params.expand, tape.expand, dinner, dx, gradients.expand, write);
+    Expand::backward(device, params.expand, tape.expand, dinner, {dx, updates.expand}, gradients.expand,
+                     write);
   }
 };
 
@@ -76,10 +89,20 @@ struct GluMlpSpec {
 template <GluMlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
 struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)> {
   using Base = RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)>;
-  using typename Base::Input, typename Base::Output, typename Base::InputGradient,
-      typename Base::OutputGradient;
+  using typename Base::Output, typename Base::OutputGradient;
   using Expand = Linear<LinearSpec{spec.hidden, spec.inner, spec.bias}, Scalar, Device, Weights>;
   using Down = Linear<LinearSpec{spec.inner, Base::out, spec.bias}, Scalar, Device, Weights>;
+  template <class S>
+  struct Updates {
+    typename Expand::template Updates<S> gate = {}, up = {};
+    typename Down::template Updates<S> down = {};
+    static constexpr auto fields() {
+      return std::tuple{Field{"gate", &Updates::gate}, Field{"up", &Updates::up},
+                        Field{"down", &Updates::down}};
+    }
+  };
+  using Input = Adapted<typename Base::Input, Updates<const Scalar>>;
+  using InputGradient = Adapted<typename Base::InputGradient, Updates<Scalar>>;
 
   template <Role role>
   struct Parts {
@@ -92,7 +115,7 @@ struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out 
   using Params = Parts<Role::value>;
   using Gradients = Parts<Role::gradient>;
   struct Tape {
-    typename Expand::Tape expand;
+    typename Expand::Tape gate_linear, up_linear;
     typename Down::Tape down;
     View<Scalar, Device, dyn, spec.inner> gate, up;
   };
@@ -103,30 +126,31 @@ struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out 
     Down::initialise(device, params.down, random);
   }
 
-  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+  static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
+    const auto& [x, updates] = input;
     const auto gate = take<Scalar, dyn, spec.inner>(device, x.rows());                   // (tokens, inner)
     const auto up = take<Scalar, dyn, spec.inner>(device, x.rows());                     // (tokens, inner)
     const auto product = tape ? take<Scalar, dyn, spec.inner>(device, x.rows()) : gate;  // in place if free
-    Expand::forward(device, params.gate, x, gate, tape ? &tape->expand : nullptr);
-    Expand::forward(device, params.up, x, up);
+    Expand::forward(device, params.gate, {x, updates.gate}, gate, tape ? &tape->gate_linear : nullptr);
+    Expand::forward(device, params.up, {x, updates.up}, up, tape ? &tape->up_linear : nullptr);
     ops::glu<Scalar>(device, spec.activation, gate, up, product);
-    Down::forward(device, params.down, product, y, tape ? &tape->down : nullptr);
+    Down::forward(device, params.down, {product, updates.down}, y, tape ? &tape->down : nullptr);
     if (tape) tape->gate = gate, tape->up = up;
   }
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
-                       InputGradient dx, Gradients& gradients, Write write) {
+                       InputGradient dinput, Gradients& gradients, Write write) {
     const ArenaScope scope(device);
+    const auto& [dx, updates] = dinput;
     const auto dproduct = take<Scalar, dyn, spec.inner>(device, dy.rows());  // (tokens, inner)
     const auto dgate = take<Scalar, dyn, spec.inner>(device, dy.rows());
     const auto dup = take<Scalar, dyn, spec.inner>(device, dy.rows());
-    Down::backward(device, params.down, tape.down, dy, dproduct, gradients.down, write);
+    Down::backward(device, params.down, tape.down, dy, {dproduct, updates.down}, gradients.down, write);
     ops::glu_backward<Scalar>(device, spec.activation, tape.gate, tape.up, dproduct, dgate, dup);
-    Expand::backward(device, params.gate, tape.expand, dgate, dx, gradients.gate, write);
-    const auto dx_up = dx ? take<Scalar, dyn, spec.hidden>(device, dy.rows()) : InputGradient();
-    Expand::backward(device, params.up, tape.expand, dup, dx_up, gradients.up, write);
-    if (dx) ops::add<Scalar>(device, dx, dx_up, dx);
+    Expand::backward(device, params.gate, tape.gate_linear, dgate, {dx, updates.gate}, gradients.gate, write);
+    Expand::backward(device, params.up, tape.up_linear, dup, {dx, updates.up}, gradients.up, write,
+                     Write::add);
   }
 };
 
