@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <hyperblocks/core/params.hpp>
@@ -238,8 +239,9 @@ class SafetensorsFile {
 
   /// Gives every tensor its bytes; the offsets must tile the data.
   void place(Entries& entries, std::span<const std::byte> data) {
-    std::stable_sort(entries.begin(), entries.end(),
-                     [](const auto& a, const auto& b) { return a.second.offsets < b.second.offsets; });
+    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.second.offsets, a.first) < std::tie(b.second.offsets, b.first);
+    });
     std::uint64_t end = 0;
     for (const auto& [name, entry] : entries) {
       const std::uint64_t first = entry.offsets[0], last = entry.offsets[1];
@@ -335,8 +337,9 @@ inline void write_safetensors(const std::filesystem::path& path,
                               const std::map<std::string, std::string>& metadata = {}) {
   std::vector<detail::NamedTensor*> order;
   for (const auto& named : tensors) order.push_back(&named);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return byte_size(a->second.dtype) > byte_size(b->second.dtype);
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    const auto size_a = byte_size(a->second.dtype), size_b = byte_size(b->second.dtype);
+    return size_a != size_b ? size_a > size_b : a->first < b->first;
   });
   const std::string header = detail::safetensors_header(path, order, metadata);
   const std::uint64_t length = header.size();
