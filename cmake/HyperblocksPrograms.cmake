@@ -32,4 +32,9 @@ if(HYPERBLOCKS_WITH_IO)
 endif()
 if(HYPERBLOCKS_MARCH_NATIVE)
   target_compile_options(hyperblocks_program INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # Its own AVX-512 header, as Eigen uses it, is "uninitialized" (GCC bug 105593).
+    target_compile_options(hyperblocks_program
+                           INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wno-uninitialized;-Wno-maybe-uninitialized>")
+  endif()
 endif()

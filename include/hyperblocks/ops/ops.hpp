@@ -9,6 +9,7 @@
 #include <hyperblocks/ops/activation.hpp>
 #include <hyperblocks/ops/attention.hpp>
 #include <hyperblocks/ops/low_rank.hpp>
+#include <hyperblocks/ops/matrices.hpp>
 #include <hyperblocks/ops/rope.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
@@ -124,6 +125,20 @@ void weight_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const S
   detail::check_extent("ops::weight_gradient", "columns of x and of dW", dweight.columns(), x.columns());
   detail::check_extent("ops::weight_gradient", "rows of dy and of x", dy.rows(), x.rows());
   Ops<Device>::template weight_gradient<Scalar>(device, dy, x, dweight, write == Write::add);
+}
+
+/// y(i) (m, n) [+]= a(i) (m, k) b(i) (k, n) for a batch of plain matrices with any strides.
+template <RealScalar Scalar, class Device>
+void batched_product(Device& device, Matrices<const Scalar> a, Matrices<const Scalar> b, Matrices<Scalar> y,
+                     Write write) {
+  check(a.batch == y.batch && b.batch == y.batch && a.rows == y.rows && b.columns == y.columns &&
+            a.columns == b.rows,
+        [&] {
+          return Error("the shapes do not fit", "ops::batched_product",
+                       "a (b, m, k), b (b, k, n), y (b, m, n)",
+                       to_string(a.shape()) + ", " + to_string(b.shape()) + ", " + to_string(y.shape()));
+        });
+  Ops<Device>::template batched_product<Scalar>(device, a, b, y, write == Write::add);
 }
 
 namespace detail {

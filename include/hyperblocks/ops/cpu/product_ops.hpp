@@ -6,6 +6,7 @@
 
 #include <hyperblocks/ops/cpu/device.hpp>
 #include <hyperblocks/ops/cpu/product.hpp>
+#include <hyperblocks/ops/matrices.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
 namespace hyperblocks::cpu {
@@ -83,6 +84,28 @@ struct ProductOps {
              dy.rows(), add);
   }
 
+  /// y(i) [+]= a(i) b(i), in parallel over the batch, or within the product where it is the only one.
+  template <RealScalar Scalar>
+  static void batched_product(Cpu& cpu, Matrices<const Scalar> a, Matrices<const Scalar> b,
+                              Matrices<Scalar> y, bool add) {
+    if (y.batch == 1) {
+      unpacked(cpu, strided(y), strided(a), strided(b), y.rows, y.columns, a.columns, add);
+      return;
+    }
+    const ArenaScope scope(cpu);
+    const Index needed = batched_product_scratch<Scalar>(y.rows, y.columns, a.columns, cpu.threads().count());
+    Scalar* scratch = take<Scalar, dyn>(cpu, needed).data();
+    const BatchStrides strides{y.batch_stride, a.batch_stride, b.batch_stride};
+    const auto run = [&](auto start) {
+      cpu::batched_product(cpu.execution(), y.batch, strides, strided(y), strided(a), strided(b), y.rows,
+                           y.columns, a.columns, start, scratch);
+    };
+    if (add)
+      run(Accumulate{});
+    else
+      run(FromZero{});
+  }
+
   /// y = x W^T + bias + scale (x A^T) B^T for a plain weight.
   template <RealScalar Scalar>
   static void low_rank_update(Cpu& cpu, Rows<const Scalar> x, Rows<const Scalar> weight,
@@ -119,6 +142,11 @@ struct ProductOps {
   template <class Scalar>
   static Strided<Scalar> whole(View<Scalar, Cpu, dyn, dyn> matrix) {
     return {matrix.data(), matrix.columns()};
+  }
+
+  template <class Scalar>
+  static Strided<Scalar> strided(const Matrices<Scalar>& matrices) {
+    return {matrices.data, matrices.row_stride, matrices.column_stride};
   }
 
   template <class Scalar, class Stored>

@@ -76,17 +76,17 @@ struct RowOps {
     const auto kernel = layout == RopeLayout::half_split
                             ? HYPERBLOCKS_ROW_KERNEL_OF(cpu, rotate_halves<Scalar>)
                             : HYPERBLOCKS_ROW_KERNEL_OF(cpu, rotate_pairs<Scalar>);
-    const auto& [cosines, sines, positions, start] = rotary;
-    const auto position_of = [&, first = start](Index token) {
-      return positions ? Index{positions.data()[token]} : first + token % tokens_per_sequence;
+    const Index size = rotary.cosines.rows();
+    const auto position_of = [&](Index token) {
+      return rotary.positions ? Index{rotary.positions.data()[token]}
+                              : rotary.first + token % tokens_per_sequence;
     };
     for (Index token = 0; token < x.rows(); ++token)
-      check(position_of(token) >= 0 && position_of(token) < cosines.rows(), [&] {
-        return Error("a position is outside of the tables", "ops::rope",
-                     "0 .. " + std::to_string(cosines.rows() - 1),
+      check(position_of(token) >= 0 && position_of(token) < size, [&] {
+        return Error("a position is outside of the tables", "ops::rope", "0 .. " + std::to_string(size - 1),
                      std::to_string(position_of(token)) + " of token " + std::to_string(token));
       });
-    const Index half = cosines.columns(), width = x.columns() / heads;
+    const Index half = rotary.cosines.columns(), width = x.columns() / heads;
     detail::for_rows(cpu, x.rows(), x.columns(), [&](Index token) {
       const Index at = position_of(token) * half;
       for (Index head = 0; head < heads; ++head)
