@@ -40,7 +40,7 @@ class Error : public std::runtime_error {
 
 /// Throws when `holds` is false; the texts are built by `make`, so that the good path builds none.
 template <std::invocable Make>
-void check(bool holds, Make&& make) {
+constexpr void check(bool holds, Make&& make) {
   if (!holds) [[unlikely]]
     throw std::forward<Make>(make)();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Scalars: float and double compute; bf16 and half store, and are rounded to nearest even from float.
+// Scalars: float and double compute; bf16 and half store, and are rounded to nearest even (scalar_cast).
 // Every sum over stored 16-bit numbers is kept in float (Accumulator).
 #pragma once
 
@@ -81,11 +81,25 @@ concept RealScalar = std::same_as<Scalar, float> || std::same_as<Scalar, double>
 template <RealScalar Scalar>
 using Accumulator = std::conditional_t<std::same_as<Scalar, double>, double, float>;
 
-/// Conversion between any two real scalars, through float where one of them only stores.
+namespace detail {
+/// The float towards zero, its last bit set if anything was cut off: rounding it to a shorter scalar gives
+/// what rounding the double once would give.
+constexpr float rounded_to_odd(double value) {
+  const auto nearest = static_cast<float>(value);
+  const auto back = static_cast<double>(nearest);
+  if (back == value || value != value) return nearest;
+  const bool beyond = value < 0 ? back < value : back > value;
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(nearest) - (beyond ? 1u : 0u)) | 1u);
+}
+}  // namespace detail
+
+/// Conversion between any two real scalars, rounded once to nearest even.
 template <RealScalar To, RealScalar From>
 constexpr To scalar_cast(From value) {
   if constexpr (std::same_as<To, From>)
     return value;
+  else if constexpr (std::same_as<From, double> && sizeof(To) == 2)
+    return To(detail::rounded_to_odd(value));
   else if constexpr (std::floating_point<To>)
     return static_cast<To>(static_cast<Accumulator<From>>(value));
   else

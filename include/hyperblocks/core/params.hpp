@@ -57,6 +57,13 @@ inline std::string joined(const std::string& prefix, const std::string& name) {
   return prefix + "." + name;
 }
 
+inline void check_parts(const std::string& name, std::size_t expected, std::size_t found) {
+  check(expected == found, [&] {
+    return Error("groups of different structure", "visit: '" + name + "'",
+                 std::to_string(expected) + " parts", std::to_string(found));
+  });
+}
+
 template <class Visitor, class First, class... Rest>
 void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&... rest);
 
@@ -102,6 +109,7 @@ void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&.
   } else if constexpr (ParameterGroup<Part> || is_tuple<Part>) {
     visit_parts<0>(name, visitor, first, rest...);
   } else if constexpr (is_sequence<Part>) {
+    (check_parts(name, first.size(), rest.size()), ...);
     for (std::size_t i = 0; i < first.size(); ++i)
       visit_named(joined(name, std::to_string(i)), visitor, first[i], rest[i]...);
   } else {

@@ -45,6 +45,17 @@ struct ShapesAgree<Shape<expected...>, Shape<found...>> {
       return true;
   }();
 };
+
+/// The bytes of a shape's elements; an Error instead of an overflow.
+template <class Scalar, Index... extents>
+std::size_t byte_count(const char* where, const Shape<extents...>& shape) {
+  constexpr auto width = static_cast<Index>(sizeof(Scalar));
+  check(shape.size() <= std::numeric_limits<Index>::max() / width, [&] {
+    return Error("too many bytes", std::string(where) + " " + to_string(shape.all()), "at most 2^63 - 1",
+                 std::to_string(shape.size()) + " elements of " + std::to_string(width) + " bytes");
+  });
+  return static_cast<std::size_t>(shape.size()) * sizeof(Scalar);
+}
 }  // namespace detail
 
 template <class Scalar, class Device, Index... extents>
@@ -156,7 +167,7 @@ class Tensor {
   template <std::convertible_to<Index>... RunTime>
   requires(sizeof...(RunTime) == ShapeType::dynamic_rank) explicit Tensor(Memory& memory, RunTime... run_time)
       : shape_(run_time...) {
-    buffer_ = memory.allocate(static_cast<std::size_t>(shape_.size()) * sizeof(Scalar));
+    buffer_ = memory.allocate(detail::byte_count<Scalar>("Tensor", shape_));
   }
 
   Tensor(Tensor&&) = default;
@@ -216,7 +227,7 @@ class Tensor {
 template <class Scalar, Index... extents, class Device, std::convertible_to<Index>... RunTime>
 View<Scalar, Device, extents...> take(Device& device, RunTime... run_time) {
   const Shape<extents...> shape(run_time...);
-  void* const place = device.arena().take(static_cast<std::size_t>(shape.size()) * sizeof(Scalar));
+  void* const place = device.arena().take(detail::byte_count<Scalar>("take", shape));
   return {static_cast<Scalar*>(place), shape};
 }
 
