@@ -106,3 +106,78 @@ TEST_CASE("NaN comes out as NaN, large numbers stay finite") {
     });
   }
 }
+
+namespace {
+/// The limits of value and slope far from zero, where every activation is the identity or constant.
+template <class T>
+ValueAndSlope<double> far_away(Activation activation, T x) {
+  if (x != x) return {x, activation == Activation::identity ? 1.0 : static_cast<double>(x)};
+  if (activation == Activation::identity || x > 0) return {static_cast<double>(x), 1};
+  return {0, 0};
+}
+
+bool same(double expected, double found) {
+  return std::isnan(expected) ? std::isnan(found) : expected == found;
+}
+
+template <class T>
+std::vector<T> far_numbers() {
+  constexpr T infinity = std::numeric_limits<T>::infinity(), largest = std::numeric_limits<T>::max();
+  std::vector<T> result;
+  for (const T x : {T(800), T(1e4), T(1e7), T(1e13), T(1.5e19), T(2e19), T(1e30), largest, infinity})
+    result.insert(result.end(), {x, -x});
+  result.push_back(std::numeric_limits<T>::quiet_NaN());
+  while (result.size() < 45) result.push_back(result[result.size() % 19]);  // whole vectors and a rest
+  return result;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("far away from zero: values and slopes of all finite numbers, infinity, NaN", T, float,
+                   double) {
+  const std::vector<T> numbers = far_numbers<T>();
+  const auto size = static_cast<Index>(numbers.size());
+  for (const Isa isa : all_isas) {
+    if (!runs_here(isa)) continue;
+    Cpu cpu({.threads = 1, .isa = isa});
+    Tensor<T, Cpu, dyn> x(cpu, size), dy(cpu, size), y(cpu, size), dx(cpu, size);
+    x.upload(cpu, numbers);
+    fill_constant(cpu, dy, 1);
+    for (const Activation activation : all_activations) {
+      ActivationOps::activate<T>(cpu, activation, x, y);
+      ActivationOps::activate_backward<T>(cpu, activation, x, dy, dx);
+      for (Index i = 0; i < size; ++i) {
+        const auto [value, slope] = far_away(activation, x(i));
+        CAPTURE(static_cast<int>(activation));
+        CAPTURE(x(i));
+        CHECK(same(value, static_cast<double>(y(i))));
+        CHECK(same(slope, static_cast<double>(dx(i))));
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the formulas that all devices share", T, float, double) {
+  for (const Activation activation : all_activations)
+    with_activation(activation, [&]<Activation known>(std::integral_constant<Activation, known>) {
+      CAPTURE(static_cast<int>(known));
+      for (const T x : far_numbers<T>()) {
+        const auto expected = far_away(known, x);
+        const auto found = evaluate<known>(x);
+        CAPTURE(x);
+        CHECK(same(expected.value, static_cast<double>(found.value)));
+        CHECK(same(expected.slope, static_cast<double>(found.slope)));
+      }
+      for (double x = -12.03; x < 12; x += 0.11) {
+        const double slope = (naive(known, x + 1e-5) - naive(known, x - 1e-5)) / 2e-5;
+        const auto found = evaluate<known>(static_cast<T>(x));
+        CHECK(std::abs(static_cast<double>(found.value) - naive(known, x)) < tolerance<T>() * 4);
+        CHECK(std::abs(static_cast<double>(found.slope) - slope) < 2e-6 + tolerance<T>());
+      }
+    });
+}
+
+TEST_CASE("an activation without a name is an error") {
+  CHECK_THROWS_WITH_AS(
+      with_activation(static_cast<Activation>(99), [](auto) {}),
+      doctest::Contains("unknown activation (ops::activate): expected a named one, found 99"), Error);
+}

@@ -214,3 +214,82 @@ TEST_CASE("the largest magnitude with a NaN is NaN") {
   x(15000) = 3;
   CHECK(std::isnan(RowOps::max_abs<float>(cpu, x)));
 }
+
+TEST_CASE_TEMPLATE("a row added to every row, and scaling, also in place", S, float, double, bf16, half) {
+  Cpu cpu;
+  const Data<S> data(cpu);
+  std::vector<double> added, scaled;
+  for (Index i = 0; i < rows; ++i)
+    for (Index j = 0; j < columns; ++j) {
+      added.push_back(number(data.x(i, j)) + number(data.bias(j)));
+      scaled.push_back(-1.75 * number(data.x(i, j)));
+    }
+  const auto flat = [](auto matrix) { return matrix.template reshape<dyn>(matrix.size()); };
+  for (const bool in_place : {false, true}) {
+    const auto run = [&](auto op) {
+      return [&, op](Cpu& device) {
+        Tensor<S, Cpu, dyn, dyn> y(device, rows, columns);
+        if (in_place) std::copy_n(data.x.data(), y.size(), y.data());
+        op(device, in_place ? std::as_const(y).view() : data.x.view(), y.view());
+        return numbers(y);
+      };
+    };
+    check_everywhere(added, tolerance<S>(),
+                     run([&](Cpu& device, auto x, auto y) { RowOps::add_rows<S>(device, x, data.bias, y); }));
+    check_everywhere(scaled, tolerance<S>(), run([&](Cpu& device, auto x, auto y) {
+                       RowOps::scale<S>(device, -1.75, flat(x), flat(y));
+                     }));
+  }
+}
+
+TEST_CASE("the gradient of an embedding is added to what is there") {
+  Cpu cpu;
+  const auto dy = random_tensor<float, dyn, dyn>(cpu, 9, 5, columns);
+  const auto before = random_tensor<float, dyn, dyn>(cpu, 1, 9, columns);
+  Tensor<std::int32_t, Cpu, dyn> ids(cpu, 5);
+  ids.upload(cpu, std::vector<std::int32_t>{4, 0, 4, 8, 4});
+  std::vector<double> expected = numbers(before);
+  for (Index i = 0; i < 5; ++i)
+    for (Index j = 0; j < columns; ++j)
+      expected[static_cast<std::size_t>(ids(i) * columns + j)] += -0.5 * number(dy(i, j));
+  check_everywhere(expected, 1e-6, [&](Cpu& device) {
+    Tensor<float, Cpu, dyn, dyn> dtable(device, 9, columns);
+    std::copy_n(before.data(), before.size(), dtable.data());
+    RowOps::embedding_backward<float>(device, ids, dy, dtable, -0.5, true);
+    return numbers(dtable);
+  });
+  ids(3) = -1;
+  Tensor<float, Cpu, dyn, dyn> dtable(cpu, 9, columns);
+  CHECK_THROWS_WITH_AS(RowOps::embedding_backward<float>(cpu, ids, dy, dtable, 1, false),
+                       doctest::Contains("found -1 at index 3"), Error);
+}
+
+TEST_CASE_TEMPLATE("sums and squared norms are finite wherever double is", S, float, bf16) {
+  for (const double magnitude : {1e-30, 1e19, 1e38}) {
+    Cpu cpu;
+    Tensor<S, Cpu, dyn> x(cpu, 9001);
+    fill_constant(cpu, x, magnitude);
+    const double value = number(x(0)), size = 9001;
+    for (const Isa isa : all_isas) {
+      if (!runs_here(isa)) continue;
+      Cpu device({.threads = 2, .isa = isa});
+      CHECK(RowOps::sum<S>(device, x) == doctest::Approx(size * value).epsilon(1e-12));
+      CHECK(RowOps::squared_norm<S>(device, x) == doctest::Approx(size * value * value).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a cast from double rounds once", S, bf16, half) {
+  const double step = std::same_as<S, bf16> ? 0x1p-7 : 0x1p-10;
+  for (const double value : {1 + step / 2 + 0x1p-40, 1 + step / 2 - 0x1p-40, -1 - step / 2 - 0x1p-40}) {
+    Cpu cpu;
+    Tensor<double, Cpu, dyn> x(cpu, 37);
+    fill_constant(cpu, x, value);
+    const double up = std::abs(value) > 1 + step / 2 ? step : 0;
+    check_everywhere(std::vector<double>(37, std::copysign(1 + up, value)), 0, [&](Cpu& device) {
+      Tensor<S, Cpu, dyn> y(device, 37);
+      RowOps::cast<S, double>(device, x, y);
+      return numbers(y);
+    });
+  }
+}

@@ -14,6 +14,11 @@
 
 namespace hyperblocks {
 
+/// Where, in float and in double, an activation's gate has become exactly 0 or 1: from there on it is
+/// evaluated at this magnitude, so that neither a square overflows nor infinity meets a zero.
+template <Activation activation, class T>
+inline constexpr T saturated_at = activation == Activation::silu ? T{1000} : T{64};
+
 template <class T>
 struct ValueAndSlope {
   T value, slope;
@@ -21,24 +26,26 @@ struct ValueAndSlope {
 
 template <Activation activation, class T>
 constexpr ValueAndSlope<T> evaluate(T x) {
+  constexpr T limit = saturated_at<activation, T>;
+  const T above = x < -limit ? -limit : x, bounded = above > limit ? limit : above;
   if constexpr (activation == Activation::identity) {
     return {x, T{1}};
   } else if constexpr (activation == Activation::relu) {
-    return {x < 0 ? T{0} : x, x > 0 ? T{1} : T{0}};
+    return {x < 0 ? T{0} : x, x > 0 ? T{1} : (x != x ? x : T{0})};
   } else if constexpr (activation == Activation::silu) {
-    const T sigmoid = T{1} / (T{1} + std::exp(-x));
-    return {x * sigmoid, sigmoid * (T{1} + x * (T{1} - sigmoid))};
+    const T sigmoid = T{1} / (T{1} + std::exp(-bounded));
+    return {above * sigmoid, sigmoid * (T{1} + bounded * (T{1} - sigmoid))};
   } else if constexpr (activation == Activation::gelu_exact) {
     const T half_root = T(std::numbers::sqrt2) / 2;
-    const T probability = T(0.5) * (T{1} + std::erf(x * half_root));
-    const T density = std::exp(-x * x / 2) * half_root * T(std::numbers::inv_sqrtpi);
-    return {x * probability, probability + x * density};
+    const T probability = T(0.5) * (T{1} + std::erf(bounded * half_root));
+    const T density = std::exp(-bounded * bounded / 2) * half_root * T(std::numbers::inv_sqrtpi);
+    return {above * probability, probability + bounded * density};
   } else {
     const T factor = T(std::numbers::sqrt2 * std::numbers::inv_sqrtpi), cubic = T(0.044715);
-    const T tangent = std::tanh(factor * (x + cubic * x * x * x));
-    const T inner_slope = factor * (T{1} + 3 * cubic * x * x);
+    const T tangent = std::tanh(factor * (bounded + cubic * bounded * bounded * bounded));
+    const T inner_slope = factor * (T{1} + 3 * cubic * bounded * bounded);
     const T gate = T(0.5) * (T{1} + tangent);
-    return {x * gate, gate + T(0.5) * x * (T{1} - tangent * tangent) * inner_slope};
+    return {above * gate, gate + T(0.5) * bounded * (T{1} - tangent * tangent) * inner_slope};
   }
 }
 

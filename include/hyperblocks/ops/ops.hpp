@@ -348,6 +348,8 @@ void rms_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const S
   detail::check_same("ops::rms_norm_backward", x, dy);
   if (dx) detail::check_same("ops::rms_norm_backward", x, dx);
   detail::check_extent("ops::rms_norm_backward", "elements of the weight", x.columns(), weight.size());
+  if (dweight)
+    detail::check_extent("ops::rms_norm_backward", "elements of dweight", x.columns(), dweight.size());
   Ops<Device>::template rms_norm_backward<Scalar>(device, x, weight, dy, dx, dweight, epsilon, shift,
                                                   write == Write::add);
 }
@@ -370,6 +372,9 @@ void layer_norm_backward(Device& device, Rows<const Scalar, Device> x, Row<const
   detail::check_same("ops::layer_norm_backward", x, dy);
   if (dx) detail::check_same("ops::layer_norm_backward", x, dx);
   detail::check_extent("ops::layer_norm_backward", "elements of the weight", x.columns(), weight.size());
+  if (dweight)
+    detail::check_extent("ops::layer_norm_backward", "elements of dweight", x.columns(), dweight.size());
+  if (dbias) detail::check_extent("ops::layer_norm_backward", "elements of dbias", x.columns(), dbias.size());
   Ops<Device>::template layer_norm_backward<Scalar>(device, x, weight, dy, dx, dweight, dbias, epsilon,
                                                     write == Write::add);
 }

@@ -186,12 +186,13 @@ struct RowOps {
     sum_columns<false, Scalar>(cpu, x, {}, nullptr, y, add);
   }
 
+  /// Finite wherever double is.
   template <RealScalar Scalar>
   static double sum(Cpu& cpu, Row<const Scalar> x) {
-    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, sum<Scalar>), std::plus<double>());
+    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, sum<Scalar, double>), std::plus<double>());
   }
 
-  /// The sum of the squares; of float, blocks of squares must fit into float.
+  /// The sum of the squares; finite wherever double is.
   template <RealScalar Scalar>
   static double squared_norm(Cpu& cpu, Row<const Scalar> x) {
     return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, squares<Scalar>), std::plus<double>());

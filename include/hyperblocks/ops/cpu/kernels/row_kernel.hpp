@@ -37,6 +37,11 @@ HYPERBLOCKS_INLINE Vector<A> load(const From* from, Index count, A missing = 0) 
     for (Index lane = 0; lane < count; ++lane) value[lane] = scalar_cast<A>(from[lane]);
   } else if constexpr (std::same_as<A, From>) {
     std::memcpy(&value, from, sizeof value);
+  } else if constexpr (std::same_as<A, double> && std::same_as<From, float>) {
+    typedef float Narrow __attribute__((vector_size(vector_bytes / 2)));
+    Narrow raw;
+    std::memcpy(&raw, from, sizeof raw);
+    value = __builtin_convertvector(raw, Vector<double>);
   } else if constexpr (std::same_as<A, float> && sizeof(From) == 2) {
     typedef std::uint16_t Narrow __attribute__((vector_size(vector_bytes / 2)));
     Narrow raw;
@@ -150,23 +155,36 @@ struct ValueAndSlope {
   Vector<A> value, slope;
 };
 
+template <class A>
+HYPERBLOCKS_INLINE Vector<A> at_least(Vector<A> x, A low) {
+  return x < low ? all(low) : x;  // NaN stays
+}
+
+template <class A>
+HYPERBLOCKS_INLINE Vector<A> within(Vector<A> x, A limit) {
+  return at_least<A>(x > limit ? all(limit) : x, -limit);
+}
+
+// Gates are exactly 0 or 1 beyond saturated_at (activation_functions.hpp).
 template <Activation activation, class A>
 HYPERBLOCKS_INLINE ValueAndSlope<A> evaluate(Vector<A> x) {
+  constexpr A limit = saturated_at<activation, A>;
+  const Vector<A> bounded = within<A>(x, limit), above = at_least<A>(x, -limit);
   if constexpr (activation == Activation::identity) {
     return {x, all(A{1})};
   } else if constexpr (activation == Activation::relu) {
     return {x < A{0} ? all(A{0}) : x, x > A{0} ? all(A{1}) : (x != x ? x : all(A{0}))};
   } else if constexpr (activation == Activation::silu) {
-    const Vector<A> gate = sigmoid<A>(x);
-    return {x * gate, gate * (x * (A{1} - gate) + A{1})};
+    const Vector<A> gate = sigmoid<A>(bounded);
+    return {above * gate, gate * (bounded * (A{1} - gate) + A{1})};
   } else if constexpr (activation == Activation::gelu_exact) {
     constexpr A peak = std::numbers::inv_sqrtpi_v<A> * std::numbers::sqrt2_v<A> / 2;
-    const Vector<A> gate = normal_probability<A>(x);
-    return {x * gate, gate + x * exponential<A>(x * x * A{-0.5}) * peak};
+    const Vector<A> gate = normal_probability<A>(bounded);
+    return {above * gate, gate + bounded * exponential<A>(bounded * bounded * A{-0.5}) * peak};
   } else {  // (1 + tanh u) / 2 = sigmoid(2 u)
     constexpr A twice = 2 * std::numbers::sqrt2_v<A> * std::numbers::inv_sqrtpi_v<A>, cubic = A(0.044715);
-    const Vector<A> gate = sigmoid<A>(x * (x * x * cubic + A{1}) * twice);
-    return {x * gate, gate + x * gate * (A{1} - gate) * (x * x * (3 * cubic) + A{1}) * twice};
+    const Vector<A> square = bounded * bounded, gate = sigmoid<A>(bounded * (square * cubic + A{1}) * twice);
+    return {above * gate, gate + bounded * gate * (A{1} - gate) * (square * (3 * cubic) + A{1}) * twice};
   }
 }
 
@@ -200,8 +218,10 @@ struct RowKernels {
     return total<A>(size, [=](Index i, Index count) HYPERBLOCKS_LAMBDA { return load<A>(x + i, count); });
   }
 
-  template <class S, class A = Accumulator<S>>
+  // In double, where no square of a float overflows or vanishes; those of half have room in float.
+  template <class S>
   static double squares(const S* x, Index size) {
+    using A = std::conditional_t<std::same_as<S, half>, float, double>;
     return total<A>(size, [=](Index i, Index count) HYPERBLOCKS_LAMBDA {
       const Vector<A> value = load<A>(x + i, count);
       return value * value;

@@ -9,7 +9,7 @@
 #include <limits>
 #include <numbers>
 
-#include <hyperblocks/ops/activation.hpp>
+#include <hyperblocks/ops/activation_functions.hpp>
 #include <hyperblocks/ops/cpu/kernels/product_kernels.hpp>
 
 namespace hyperblocks::cpu::kernels {
