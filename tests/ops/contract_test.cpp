@@ -44,6 +44,13 @@ struct World {
     return {matrix(positions, cosines, 0), matrix(positions, sines, 1), {}};
   }
 
+  /// Of a weight (5, 3), all ones, scale 1/4, C 10.
+  LowRank<const float, Cpu, 5, 3> update(Index rank_a, Index rank_b) {
+    return {View<const float, Cpu, dyn, 3>(matrix(rank_a, 3)),
+            View<const float, Cpu, 5, dyn>(matrix(5, rank_b)), 0.25,
+            View<const float, Cpu, 5>(vector(5, 10))};
+  }
+
   Cpu cpu{{.threads = 2}};
   std::deque<Tensor<float, Cpu, dyn, dyn>> matrices;
   std::deque<Tensor<float, Cpu, dyn>> vectors;
@@ -89,17 +96,49 @@ TEST_CASE("products") {
   check_all(y, 3.5);
   ops::product<float>(cpu, w.matrix(4, 3), frozen, {}, y);
   check_all(y, 6);
-  ops::input_gradient<float>(cpu, w.matrix(4, 5), w.matrix(5, 3, 3), dx);
+  ops::input_gradient<float>(cpu, w.matrix(4, 5), w.matrix(5, 3, 3), dx, Write::assign);
   check_all(dx, 15);
-  ops::input_gradient<float>(cpu, w.matrix(4, 5), frozen, dx);
+  ops::input_gradient<float>(cpu, w.matrix(4, 5), frozen, dx, Write::assign);
   check_all(dx, 10);
+  ops::input_gradient<float>(cpu, w.matrix(4, 5), frozen, dx, Write::add);
+  check_all(dx, 20);
+  ops::input_gradient<float>(cpu, w.matrix(4, 5), w.matrix(5, 3, 3), dx, Write::add);
+  check_all(dx, 35);
   ops::weight_gradient<float>(cpu, w.matrix(4, 5), w.matrix(4, 3, 2), dweight, Write::assign);
   check_all(dweight, 8);
   ops::weight_gradient<float>(cpu, w.matrix(4, 5), w.matrix(4, 3, 2), dweight, Write::add);
   check_all(dweight, 16);
-  ops::low_rank_update<float>(cpu, w.matrix(4, 3), frozen, w.vector(5, 0.5), w.matrix(2, 3), w.matrix(5, 2),
-                              0.25, y);
-  check_all(y, 8);  // 6 + 0.5 + 0.25 * 3 * 2
+}
+
+TEST_CASE("low-rank updates and their gradients") {
+  World w;
+  Cpu& cpu = w.cpu;
+  FrozenMatrix<float, Cpu, 5, 3> frozen(cpu);
+  frozen.upload(cpu, std::vector<float>(15, 2));
+  const Matrix x = w.matrix(4, 3), y = w.matrix(4, 5), dx = w.matrix(4, 3);
+  const auto update = w.update(2, 2);
+  ops::low_rank_update<float>(cpu, x, frozen, w.vector(5, 0.5), update, y);
+  check_all(y, 18);  // 6 + 0.5 + 0.25 * 3 * 2 + 10
+  ops::low_rank_update<float>(cpu, x, w.matrix(5, 3), {}, update, y);
+  check_all(y, 14.5);
+  auto without = update;
+  without.bias = {};
+  ops::low_rank_update<float>(cpu, x, frozen, w.vector(5, 0.5), without, y);
+  check_all(y, 8);
+
+  const LowRank<float, Cpu, 5, 3> gradient{View<float, Cpu, dyn, 3>(w.matrix(2, 3)),
+                                           View<float, Cpu, 5, dyn>(w.matrix(5, 2)), 1,
+                                           View<float, Cpu, 5>(w.vector(5))};
+  const Matrix dy = w.matrix(4, 5);
+  for (const bool add : {false, true}) {  // dx is always added to, the rest as `write` says
+    const Write write = add ? Write::add : Write::assign;
+    ops::low_rank_gradient<float>(cpu, x, dy, update, dx, gradient, write);
+    check_all(dx, add ? 6 : 3.5);           // 1 + 0.25 * 5 * 2, then once more
+    check_all(gradient.a, add ? 10 : 5);    // 4 rows of 0.25 * 5
+    check_all(gradient.b, add ? 6 : 3);     // 4 rows of 0.25 * 3
+    check_all(gradient.bias, add ? 8 : 4);  // 4 rows
+  }
+  ops::low_rank_gradient<float>(cpu, x, dy, update, {}, {}, Write::assign);
 }
 
 TEST_CASE("products refuse extents that do not fit") {
@@ -114,16 +153,18 @@ TEST_CASE("products refuse extents that do not fit") {
     return [&, x, y, bias] { ops::product<float>(cpu, x, frozen, w.vector(bias), y); };
   };
   const auto input = [&](Matrix dy, Matrix dx) {
-    return [&, dy, dx] { ops::input_gradient<float>(cpu, dy, w.matrix(5, 3), dx); };
+    return [&, dy, dx] { ops::input_gradient<float>(cpu, dy, w.matrix(5, 3), dx, Write::assign); };
   };
   const auto fixed_input = [&](Matrix dy, Matrix dx) {
-    return [&, dy, dx] { ops::input_gradient<float>(cpu, dy, frozen, dx); };
+    return [&, dy, dx] { ops::input_gradient<float>(cpu, dy, frozen, dx, Write::assign); };
   };
   const auto weight = [&](Matrix dy, Matrix x) {
     return [&, dy, x] { ops::weight_gradient<float>(cpu, dy, x, w.matrix(5, 3), Write::assign); };
   };
-  const auto update = [&](Matrix x, Matrix a, Matrix b, Matrix y, Index bias) {
-    return [&, x, a, b, y, bias] { ops::low_rank_update<float>(cpu, x, frozen, w.vector(bias), a, b, 1, y); };
+  const auto update = [&](Matrix x, Index rank_a, Index rank_b, Matrix y, Index bias) {
+    return [&, x, rank_a, rank_b, y, bias] {
+      ops::low_rank_update<float>(cpu, x, frozen, w.vector(bias), w.update(rank_a, rank_b), y);
+    };
   };
   constexpr const char *inner = "the shapes do not fit: columns of x and of the weight",
                        *outer = "the shapes do not fit: rows of the weight and columns of y",
@@ -153,16 +194,18 @@ TEST_CASE("products refuse extents that do not fit") {
        weight(m(4, 5), m(4, 2))},
       {"ops::weight_gradient", "the shapes do not fit: rows of dy and of x", "4", "1",
        weight(m(4, 5), m(1, 3))},
-      {"ops::low_rank_update", inner, "3", "4", update(m(4, 4), m(2, 3), m(5, 2), m(4, 5), 5)},
-      {"ops::low_rank_update", outer, "5", "6", update(m(4, 3), m(2, 3), m(5, 2), m(4, 6), 5)},
-      {"ops::low_rank_update", rows, "4", "3", update(m(4, 3), m(2, 3), m(5, 2), m(3, 5), 5)},
-      {"ops::low_rank_update", "the shapes do not fit: columns of A", "3", "4",
-       update(m(4, 3), m(2, 4), m(5, 2), m(4, 5), 5)},
-      {"ops::low_rank_update", "the shapes do not fit: rows of B", "5", "6",
-       update(m(4, 3), m(2, 3), m(6, 2), m(4, 5), 5)},
+      {"ops::low_rank_update", "the shapes do not fit: columns of x and of A", "3", "4",
+       update(m(4, 4), 2, 2, m(4, 5), 5)},
+      {"ops::low_rank_update", "the shapes do not fit: columns of y and rows of B", "5", "6",
+       update(m(4, 3), 2, 2, m(4, 6), 5)},
+      {"ops::low_rank_update", rows, "4", "3", update(m(4, 3), 2, 2, m(3, 5), 5)},
       {"ops::low_rank_update", "the shapes do not fit: the rank of A and B", "2", "1",
-       update(m(4, 3), m(2, 3), m(5, 1), m(4, 5), 5)},
-      {"ops::low_rank_update", bias, "5", "3", update(m(4, 3), m(2, 3), m(5, 2), m(4, 5), 3)},
+       update(m(4, 3), 2, 1, m(4, 5), 5)},
+      {"ops::low_rank_update", bias, "5", "3", update(m(4, 3), 2, 2, m(4, 5), 3)},
+      {"ops::low_rank_update", "the shapes do not fit: rows of the weight", "5", "6",
+       [&] { ops::low_rank_update<float>(cpu, m(4, 3), m(6, 3), {}, w.update(2, 2), m(4, 5)); }},
+      {"ops::low_rank_update", "the shapes do not fit: columns of the weight", "3", "2",
+       [&] { ops::low_rank_update<float>(cpu, m(4, 3), m(5, 2), {}, w.update(2, 2), m(4, 5)); }},
   });
 }
 

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <hyperblocks/core/tensor.hpp>
+#include <hyperblocks/ops/operands.hpp>
 
 namespace hyperblocks {
 
@@ -90,3 +90,70 @@ inline KeyRange visible_keys(const AttentionOptions& options, Index query, Index
 }
 
 }  // namespace hyperblocks
+
+namespace hyperblocks::ops {
+
+namespace detail {
+template <class Scalar>
+void check_attention(const char* where, const AttentionOptions& options, Heads<const Scalar> q,
+                     Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out) {
+  const bool fits = k.shape() == std::array{q.batch, k.tokens, k.heads, q.width} &&
+                    v.shape() == std::array{q.batch, k.tokens, k.heads, v.width} &&
+                    out.shape() == std::array{q.batch, q.tokens, q.heads, v.width};
+  check(fits, [&] {
+    return Error("the heads' shapes do not fit", where,
+                 "q (b, m, h, d), k (b, n, g, d), v (b, n, g, e), out (b, m, h, e)",
+                 to_string(q.shape()) + ", " + to_string(k.shape()) + ", " + to_string(v.shape()) + ", " +
+                     to_string(out.shape()));
+  });
+  check(k.heads > 0 && q.heads % k.heads == 0, [&] {
+    return Error("the key heads do not divide the query heads", where,
+                 "a divisor of " + std::to_string(q.heads), std::to_string(k.heads));
+  });
+  check(options.soft_cap >= 0 && options.window >= 0, [&] {
+    return Error("impossible options", where, "soft cap and window of zero (none) or more",
+                 std::to_string(options.soft_cap) + " and " + std::to_string(options.window));
+  });
+}
+
+template <class Scalar>
+void check_same(const char* where, Heads<const Scalar> expected, Heads<Scalar> found) {
+  check(expected.shape() == found.shape(), [&] {
+    return Error("a gradient's shape differs from its heads'", where, to_string(expected.shape()),
+                 to_string(found.shape()));
+  });
+}
+}  // namespace detail
+
+/// out = softmax(scores) v with scores = cap(scale q k^T), over the keys that options let a query see; query
+/// head h uses key head h / (q.heads / k.heads). A query that sees no key gives zeros. NaN and infinity in a
+/// key or its value reach the queries that see the key, no others: hidden ones count for nothing whatever
+/// they hold. log_sum_exp (batch * heads * queries), of the scores, is optional; backward wants it.
+template <RealScalar Scalar, class Device>
+void attention(Device& device, const AttentionOptions& options, Heads<const Scalar> q, Heads<const Scalar> k,
+               Heads<const Scalar> v, Heads<Scalar> out, Row<Accumulator<Scalar>, Device> log_sum_exp) {
+  detail::check_attention<Scalar>("ops::attention", options, q, k, v, out);
+  if (log_sum_exp)
+    detail::check_extent("ops::attention", "elements of log_sum_exp", q.batch * q.heads * q.tokens,
+                         log_sum_exp.size());
+  Ops<Device>::template attention<Scalar>(device, options, q, k, v, out, log_sum_exp);
+}
+
+/// The gradients of q, k and v, assigned; out and log_sum_exp are forward's. Gradients overlap no input.
+template <RealScalar Scalar, class Device>
+void attention_backward(Device& device, const AttentionOptions& options, Heads<const Scalar> q,
+                        Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out,
+                        Row<const Accumulator<Scalar>, Device> log_sum_exp, Heads<const Scalar> dout,
+                        Heads<Scalar> dq, Heads<Scalar> dk, Heads<Scalar> dv) {
+  constexpr const char* where = "ops::attention_backward";
+  detail::check_attention<Scalar>(where, options, q, k, v, out);
+  detail::check_attention<Scalar>(where, options, q, k, v, dout);
+  detail::check_same<Scalar>(where, q, dq);
+  detail::check_same<Scalar>(where, k, dk);
+  detail::check_same<Scalar>(where, v, dv);
+  detail::check_extent(where, "elements of log_sum_exp", q.batch * q.heads * q.tokens, log_sum_exp.size());
+  Ops<Device>::template attention_backward<Scalar>(device, options, q, k, v, out, log_sum_exp, dout, dq, dk,
+                                                   dv);
+}
+
+}  // namespace hyperblocks::ops
