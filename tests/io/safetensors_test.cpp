@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // safetensors: the exact bytes of a written file, round trips of parameters, and files that must be refused.
-#include <doctest/doctest.h>
+#include "support/folder.hpp"
+
 #include <sys/resource.h>
 
 #include <csignal>
-#include <fstream>
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/safetensors.hpp>
 #include <iterator>
@@ -13,23 +13,9 @@
 
 namespace hb = hyperblocks;
 namespace fs = std::filesystem;
+using hb::test::Folder, hb::test::contents;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "hyperblocks.XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
-
-std::string contents(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 std::string with_length(const std::string& header, const std::string& data = "") {
   const std::uint64_t length = header.size();
@@ -147,6 +133,14 @@ TEST_CASE("malformed files are refused with the file and what is wrong") {
        "18446744073709551616"},
       {with_length("{\"__metadata__\":{\"a\":1}}"), "a string for 'a'"},
       {with_length("{\"__metadata__\":[]}"), "'__metadata__'"},
+      {with_length("{\"__metadata__\":{\"a\":[]}}"), "found an array"},
+      {with_length("{\"__metadata__\":{\"a\":{}}}"), "found an object"},
+      {with_length("{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}}"), "'a' twice"},
+      {with_length("{\"x\":true}"), "found a boolean"},
+      {with_length(entry(R"("dtype":["F32"],"shape":[2],"data_offsets":[0,8])"), eight), "found an array"},
+      {with_length(entry(R"("dtype":"F32","shape":["2"],"data_offsets":[0,8])"), eight), "the string '2'"},
+      {with_length(entry(R"("dtype":"F32","shape":"2","data_offsets":[0,8])"), eight), "the string '2'"},
+      {with_length(entry(R"("dtype":"F32","shape":[null],"data_offsets":[0,8])"), eight), "found null"},
       {with_length("{\"\xff\":{" + good + "}}", eight), "JSON"},
       {with_length(std::string(100000, '[')), "found an array"},
   };
@@ -183,4 +177,42 @@ TEST_CASE("what cannot be read or written is an error, and the old file stays") 
   std::signal(SIGXFSZ, handler);
   CHECK(contents(folder.path / "f") == before);
   CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);  // no temporary file is left
+}
+
+TEST_CASE("every real dtype is read into every real scalar, the file's bytes held by their owner") {
+  const Folder folder;
+  const std::vector<double> f64 = {1.5, -2.25, 1.0 + 0x1p-11 + 0x1p-40};
+  const std::vector<float> f32 = {1.5f, -2.25f, 3e38f};
+  const std::vector<hb::half> f16 = {hb::half(1.5f), hb::half(-2.25f), hb::half(65504.0f)};
+  const std::vector<hb::bf16> bf16 = {hb::bf16(1.5f), hb::bf16(-2.25f), hb::bf16(1e30f)};
+  hb::write_safetensors(folder.path / "f", {{"a", {hb::DType::f64, {3}, std::as_bytes(std::span(f64))}},
+                                            {"b", {hb::DType::f32, {3}, std::as_bytes(std::span(f32))}},
+                                            {"c", {hb::DType::f16, {3}, std::as_bytes(std::span(f16))}},
+                                            {"d", {hb::DType::bf16, {3}, std::as_bytes(std::span(bf16))}}});
+  const hb::SafetensorsFile file(folder.path / "f");
+  const auto check = [&]<class To>(To) {
+    for (const auto& [name, last] : {std::pair<std::string, double>{"a", f64[2]},
+                                     {"b", static_cast<double>(f32[2])},
+                                     {"c", hb::scalar_cast<double>(f16[2])},
+                                     {"d", hb::scalar_cast<double>(bf16[2])}}) {
+      CAPTURE(name);
+      std::vector<To> read(3);
+      file.read<To>(name, {3}, read);
+      CHECK(hb::scalar_cast<double>(read[0]) == 1.5);
+      CHECK(hb::scalar_cast<double>(read[1]) == -2.25);
+      CHECK(hb::scalar_cast<double>(read[2]) == hb::scalar_cast<double>(hb::scalar_cast<To>(last)));
+    }
+  };
+  check(0.0);
+  check(0.0f);
+  check(hb::half(0.0f));
+  check(hb::bf16(0.0f));
+  CHECK(file.contains("a"));
+  CHECK_FALSE(file.contains("e"));
+  CHECK(file.owner() != nullptr);
+  std::vector<float> two(2);
+  CHECK_THROWS_WITH_AS(file.read<float>("a", {3}, two), doctest::Contains("expected 3, found room for 2"),
+                       hb::Error);
+  CHECK_THROWS_WITH_AS(file.tensor("bb"), doctest::Contains("'c' as the next name"), hb::Error);
+  CHECK_THROWS_WITH_AS(file.tensor("z"), doctest::Contains("no name like it"), hb::Error);
 }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// AtomicFile: all or nothing. MappedFile: bytes that outlive the object and the file's name.
+#include "support/folder.hpp"
+
+#include <hyperblocks/io/atomic_file.hpp>
+#include <hyperblocks/io/mapped_file.hpp>
+
+using namespace hyperblocks;
+using namespace hyperblocks::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::span<const std::byte> bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+std::string text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::ptrdiff_t entries(const fs::path& folder) { return std::distance(fs::directory_iterator(folder), {}); }
+
+}  // namespace
+
+TEST_CASE("a file takes its place when it is committed, readable by all") {
+  const Folder folder;
+  const fs::path path = folder.path / "f";
+  std::ofstream(path) << "old";
+  {
+    AtomicFile file(path);
+    file.write(bytes("new "));
+    file.write({});
+    file.write(bytes("contents"));
+    CHECK(contents(path) == "old");
+    file.commit();
+    CHECK(contents(path) == "new contents");
+  }
+  CHECK(contents(path) == "new contents");
+  CHECK((fs::status(path).permissions() & fs::perms::all) == fs::perms(0644));
+  CHECK(entries(folder.path) == 1);
+}
+
+TEST_CASE("not committed, it leaves nothing behind") {
+  const Folder folder;
+  {
+    AtomicFile file(folder.path / "f");
+    file.write(bytes("half of the"));
+    CHECK(entries(folder.path) == 1);  // the temporary file
+  }
+  CHECK(entries(folder.path) == 0);
+}
+
+TEST_CASE("a name without a folder is a file of the working directory") {
+  const Folder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path);
+  {
+    AtomicFile file("f");
+    file.write(bytes("here"));
+    file.commit();
+  }
+  fs::current_path(before);
+  CHECK(contents(folder.path / "f") == "here");
+}
+
+TEST_CASE("a place that cannot be taken is an error in the system's words") {
+  const Folder folder;
+  fs::create_directory(folder.path / "taken");
+  {
+    AtomicFile file(folder.path / "taken");
+    file.write(bytes("x"));
+    CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains("expected rename to succeed, found Is a directory"),
+                         Error);
+  }
+  CHECK(entries(folder.path) == 1);
+  CHECK_THROWS_WITH_AS(
+      AtomicFile(folder.path / "none" / "f"),
+      doctest::Contains("creating a temporary file beside it to succeed, found No such file"), Error);
+}
+
+TEST_CASE("a mapped file's bytes live as long as someone holds them") {
+  const Folder folder;
+  const fs::path path = folder.path / "f";
+  std::ofstream(path) << "contents";
+  std::shared_ptr<const void> owner;
+  std::span<const std::byte> view;
+  {
+    const MappedFile file(path);
+    owner = file.owner();
+    view = file.bytes();
+  }
+  fs::remove(path);
+  CHECK(text(view) == "contents");
+  CHECK(owner.use_count() == 1);
+}
+
+TEST_CASE("an empty file, none, and what is not a file") {
+  const Folder folder;
+  std::ofstream(folder.path / "empty").close();
+  CHECK(MappedFile(folder.path / "empty").bytes().empty());
+  CHECK_THROWS_WITH_AS(MappedFile(folder.path / "none"),
+                       doctest::Contains("expected open to succeed, found No such file"), Error);
+  CHECK_THROWS_WITH_AS(MappedFile{folder.path},
+                       doctest::Contains("expected a regular file, found another kind"), Error);
+}
