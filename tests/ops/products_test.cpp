@@ -304,6 +304,20 @@ TEST_CASE("same bits for any number of threads and of rows") {
   check_bits<double>(30, 50, 600);
 }
 
+TEST_CASE("weights beyond the caches, whose next block is fetched early: the bits of single rows") {
+  const Operands<float, float> o(16, 4300, 1000, false, 11);  // more than 16 MiB
+  for (const Isa isa : isas()) {
+    CAPTURE(hb::name(isa));
+    const auto all = product_bits<float>(isa, 2, o, nullptr, 0, o.m);
+    bool same = true;
+    for (Index row = 0; row < o.m; ++row) {
+      const auto one = product_bits<float>(isa, 2, o, nullptr, row, 1);
+      same = same && std::memcmp(one.data(), all.data() + row * o.n, one.size() * sizeof(float)) == 0;
+    }
+    CHECK(same);
+  }
+}
+
 TEST_CASE_TEMPLATE("packing: elements, sources with strides, the transpose", T, float, double, bf16, half) {
   for (const Index k : {1, 2, 31, 32, 33, 64, 71})
     for (const Index n : {1, 16, 32, 33, 70}) {

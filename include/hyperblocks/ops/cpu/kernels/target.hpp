@@ -6,7 +6,7 @@
 // rely upon.
 #pragma once
 
-#if defined(__CUDACC__)  // warnings of nvcc's front end about what the host compiler understands well
+#if defined(__CUDACC__)        // warnings of nvcc's front end about what the host compiler understands well
 #pragma nv_diag_suppress 1675  // GCC's unroll pragma
 #pragma nv_diag_suppress 554   // Strided<const T>'s conversion to itself
 #endif
