@@ -2,9 +2,9 @@
 // Copyright 2026 The hyperblocks authors
 // Products y (m, out) = x (m, in) W^T: our packed kernels, Eigen and OpenBLAS, one after the other for each
 // shape.
-//   products --benchmark_filter=/1536x576/ --benchmark_repetitions=5
-//   --benchmark_enable_random_interleaving=true
-// GB/s counts what has to be read and written once. Small weights stay in the caches between two runs.
+//   products --benchmark_filter=/1536x576/
+// docs/performance-products.md has what products_table.py makes of it. GB/s counts what has to be read and
+// written once. Small weights stay in the caches between two runs.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include <hyperblocks/ops/cpu/eigen_product.hpp>
-#include <hyperblocks/ops/cpu/packed_product.hpp>
+#include <hyperblocks/ops/cpu/product.hpp>
 #include <hyperblocks/ops/cpu/threads.hpp>
 
 #ifdef HYPERBLOCKS_BENCH_OPENBLAS
@@ -78,7 +78,7 @@ struct Operands {
     return *operands;
   }
 
-  std::vector<float> x, weight, y, panels;
+  std::vector<float> x, weight, y, panels, scratch;
   std::vector<hb::bf16> bf16_x, bf16_y, bf16_panels;
 };
 
@@ -100,6 +100,16 @@ void ours(const Case& c, Operands& o) {
   } else {
     run(o.bf16_x, o.bf16_panels, o.bf16_y);
   }
+}
+
+// The weight as it is, as a trainable one is: packed on the way, at every call.
+void ours_plain(const Case& c, Operands& o) {
+  const Index in = c.shape.in, out = c.shape.out;
+  o.scratch.resize(hb::cpu::product_scratch<float>(c.m, out, in, c.threads));
+  hb::cpu::product(hb::cpu::Execution{threads(c.threads)}, hb::cpu::Strided<float>{o.y.data(), out},
+                   hb::cpu::Strided<const float>{o.x.data(), in},
+                   hb::cpu::Strided<const float>{o.weight.data(), 1, in}, c.m, out, in, hb::cpu::FromZero{},
+                   o.scratch.data());
 }
 
 void eigen(const Case& c, Operands& o) {
@@ -149,6 +159,7 @@ int main(int count, char** arguments) {
       for (const Index threads : {1, 2}) {
         const Case c{shape, m, threads};
         add("ours", 4, c, ours<float>);
+        add("ours_plain", 4, c, ours_plain);
         add("eigen", 4, c, eigen);
 #ifdef HYPERBLOCKS_BENCH_OPENBLAS
         add("openblas", 4, c, openblas);

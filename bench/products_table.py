@@ -60,11 +60,11 @@ def measure(rounds, pattern):
     return found
 
 
-def ratio_cell(times, who, cases):
-    """How many times faster than `who` we are: geometric mean over shapes of best and of median, and the worst shape's best."""
+def ratio_cell(times, mine, who, cases):
+    """How many times as fast as `who` we are: geometric mean over shapes of best and of median, and the worst shape's best."""
     best, median = [], []
     for case in cases:
-        ours, theirs = times[("ours", *case)], times.get((who, *case))
+        ours, theirs = times[(mine, *case)], times.get((who, *case))
         if not theirs:
             return "-"
         best.append(min(theirs) / min(ours))
@@ -77,12 +77,12 @@ def print_tables(found):
     peers = ["eigen", "openblas", "torch"]
     for build, times in found.items():
         cases = [case[1:] for case in times if case[0] == "ours"]
-        for threads in sorted({case[3] for case in cases}):
-            print(f"\nOurs, {BUILDS[build]}, {threads} thread(s): times as fast as (best / median / worst shape's best)\n")
+        for threads, mine in ((threads, mine) for threads in sorted({case[3] for case in cases}) for mine in ("ours", "ours_plain")):
+            print(f"\n`{mine}`, {BUILDS[build]}, {threads} thread(s): times as fast as (best / median / worst shape's best)\n")
             print("| m | Eigen | OpenBLAS | PyTorch |\n|---|---|---|---|")
             for m in sorted({case[2] for case in cases}):
                 same = [case for case in cases if case[2] == m and case[3] == threads]
-                print(f"| {m} | " + " | ".join(ratio_cell(times, who, same) for who in peers) + " |")
+                print(f"| {m} | " + " | ".join(ratio_cell(times, mine, who, same) for who in peers) + " |")
     times = found["release"]
     cases = [case[1:] for case in times if case[0] == "ours"]
     threads, ms = max(case[3] for case in cases), sorted({case[2] for case in cases})

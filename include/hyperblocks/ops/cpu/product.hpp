@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// c (m, n) = [c +] a (m, k) * b (k, n) where neither operand is packed (both change at every call): the
+// c (m, n) = start + a (m, k) * b (k, n) where neither operand is packed (both change at every call): the
 // smaller one is packed into the caller's scratch, then the kernels of packed_product.hpp do the rest.
 #pragma once
 
@@ -15,6 +15,13 @@ namespace detail {
 /// for every panel.
 constexpr bool packs_panelwise(Index m, Index n, Index k) { return m <= 32 && k * n > (Index{1} << 20); }
 
+/// What the columns from `column` on start from.
+template <class Start>
+constexpr Start start_at(Start start, [[maybe_unused]] Index column) {
+  if constexpr (requires { start.row; }) start.row += column;
+  return start;
+}
+
 }  // namespace detail
 
 /// Elements of scratch, of type Scalar, that product() needs on `threads` threads.
@@ -23,11 +30,10 @@ constexpr Index product_scratch(Index m, Index n, Index k, Index threads) {
   return detail::packs_panelwise(m, n, k) ? threads * panel_size<Scalar>(k) : packed_size<Scalar>(k, n);
 }
 
-/// All operands with any strides; `start` is FromZero{} or Accumulate{}.
+/// All operands with any strides.
 template <RealScalar Y, class A, class B, class Start, RealScalar Scalar>
 void product(const Execution& execution, Strided<Y> y, Strided<A> a, Strided<B> b, Index m, Index n, Index k,
              Start start, Scalar* scratch) {
-  static_assert(std::same_as<Start, FromZero> || std::same_as<Start, Accumulate>);
   static_assert(std::same_as<std::remove_const_t<A>, Scalar> && std::same_as<std::remove_const_t<B>, Scalar>,
                 "hyperblocks: both operands of a product have one type");
   constexpr Index width = panel_columns<Scalar>;
@@ -39,7 +45,7 @@ void product(const Execution& execution, Strided<Y> y, Strided<A> a, Strided<B> 
       Scalar* packed = scratch + part * panel_size<Scalar>(k);
       const Index columns = detail::smaller(width, n - panel * width);
       detail::pack_panel(Strided<const Scalar>(b.block(0, panel * width)), k, columns, packed);
-      packed_product(execution, y.block(0, panel * width), m, columns, start,
+      packed_product(execution, y.block(0, panel * width), m, columns, detail::start_at(start, panel * width),
                      Segment<Scalar, Scalar>{a, packed, k});
     });
   }

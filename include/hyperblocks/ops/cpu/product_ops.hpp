@@ -47,10 +47,10 @@ struct ProductOps {
   template <RealScalar Scalar>
   static void product(Cpu& cpu, Rows<const Scalar> x, Rows<const Scalar> weight, Row<const Scalar> bias,
                       Rows<Scalar> y) {
-    const ArenaScope scope(cpu);
-    Scalar* packed = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), y.columns())).data();
-    pack(cpu, weight.data(), y.columns(), x.columns(), packed);
-    product_packed(cpu, x, packed, bias, y);
+    with_start(bias, [&](auto start) {
+      unpacked(cpu, whole(y), whole(x), whole(weight).transposed(), y.rows(), y.columns(), x.columns(),
+               start);
+    });
   }
 
   /// dx [+]= dy W, from the same packed weight as the forward product.
@@ -60,50 +60,45 @@ struct ProductOps {
     const ArenaScope scope(cpu);
     Stored* transposed = take<Stored, dyn>(cpu, cpu::packed_size<Stored>(dy.columns(), dx.columns())).data();
     repack_transposed(cpu.threads(), weight, dx.columns(), dy.columns(), transposed);
-    const auto run = [&](auto start) {
+    with_sum(add, [&](auto start) {
       packed_product(cpu.execution(), whole(dx), dx.rows(), dx.columns(), start, segment(dy, transposed));
-    };
-    if (add)
-      run(Accumulate{});
-    else
-      run(FromZero{});
+    });
   }
 
   /// dx [+]= dy W for a plain weight.
   template <RealScalar Scalar>
   static void input_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> weight, Rows<Scalar> dx,
                              bool add) {
-    unpacked(cpu, whole(dx), whole(dy), whole(weight), dx.rows(), dx.columns(), dy.columns(), add);
+    with_sum(add, [&](auto start) {
+      unpacked(cpu, whole(dx), whole(dy), whole(weight), dx.rows(), dx.columns(), dy.columns(), start);
+    });
   }
 
   /// dW = dy^T x, added to what is there if `add`.
   template <RealScalar Scalar>
   static void weight_gradient(Cpu& cpu, Rows<const Scalar> dy, Rows<const Scalar> x, Rows<Scalar> dweight,
                               bool add) {
-    unpacked(cpu, whole(dweight), whole(dy).transposed(), whole(x), dweight.rows(), dweight.columns(),
-             dy.rows(), add);
+    with_sum(add, [&](auto start) {
+      unpacked(cpu, whole(dweight), whole(dy).transposed(), whole(x), dweight.rows(), dweight.columns(),
+               dy.rows(), start);
+    });
   }
 
   /// y(i) [+]= a(i) b(i), in parallel over the batch, or within the product where it is the only one.
   template <RealScalar Scalar>
   static void batched_product(Cpu& cpu, Matrices<const Scalar> a, Matrices<const Scalar> b,
                               Matrices<Scalar> y, bool add) {
-    if (y.batch == 1) {
-      unpacked(cpu, strided(y), strided(a), strided(b), y.rows, y.columns, a.columns, add);
-      return;
-    }
-    const ArenaScope scope(cpu);
-    const Index needed = batched_product_scratch<Scalar>(y.rows, y.columns, a.columns, cpu.threads().count());
-    Scalar* scratch = take<Scalar, dyn>(cpu, needed).data();
-    const BatchStrides strides{y.batch_stride, a.batch_stride, b.batch_stride};
-    const auto run = [&](auto start) {
-      cpu::batched_product(cpu.execution(), y.batch, strides, strided(y), strided(a), strided(b), y.rows,
-                           y.columns, a.columns, start, scratch);
-    };
-    if (add)
-      run(Accumulate{});
-    else
-      run(FromZero{});
+    with_sum(add, [&](auto start) {
+      if (y.batch == 1) {
+        unpacked(cpu, strided(y), strided(a), strided(b), y.rows, y.columns, a.columns, start);
+        return;
+      }
+      const ArenaScope scope(cpu);
+      const Index size = batched_product_scratch<Scalar>(y.rows, y.columns, a.columns, cpu.threads().count());
+      cpu::batched_product(cpu.execution(), y.batch, {y.batch_stride, a.batch_stride, b.batch_stride},
+                           strided(y), strided(a), strided(b), y.rows, y.columns, a.columns, start,
+                           take<Scalar, dyn>(cpu, size).data());
+    });
   }
 
   /// y = x W^T + bias + scale (x A^T) B^T for a plain weight.
@@ -163,16 +158,21 @@ struct ProductOps {
       f(FromZero{});
   }
 
+  template <class F>
+  static void with_sum(bool add, F f) {
+    if (add)
+      f(Accumulate{});
+    else
+      f(FromZero{});
+  }
+
   template <RealScalar Scalar>
   static void unpacked(Cpu& cpu, Strided<Scalar> y, Strided<const Scalar> a, Strided<const Scalar> b, Index m,
-                       Index n, Index k, bool add) {
+                       Index n, Index k, auto start) {
     const ArenaScope scope(cpu);
     const Index threads = cpu.threads().count();
     Scalar* scratch = take<Scalar, dyn>(cpu, product_scratch<Scalar>(m, n, k, threads)).data();
-    if (add)
-      cpu::product(cpu.execution(), y, a, b, m, n, k, Accumulate{}, scratch);
-    else
-      cpu::product(cpu.execution(), y, a, b, m, n, k, FromZero{}, scratch);
+    cpu::product(cpu.execution(), y, a, b, m, n, k, start, scratch);
   }
 };
 
