@@ -1,47 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// A small network composed of blocks learns y = |x| by gradient descent.
+// One pass of a hypernetwork: a document goes in, an update of rank 2 for a frozen linear comes out.
 #include <hyperblocks/hyperblocks.hpp>
 
-#include <cmath>
 #include <cstdio>
 
 namespace hb = hyperblocks;
+using hb::Cpu, hb::dyn;
 
-template <class Scalar, class Device>
-using Network = hb::Chain<hb::Linear<hb::LinearSpec{.in = 1, .out = 16}, Scalar, Device>,
-                          hb::Residual<hb::GluMlp<hb::GluMlpSpec{.hidden = 16, .inner = 32}, Scalar, Device>>,
-                          hb::Linear<hb::LinearSpec{.in = 16, .out = 1}, Scalar, Device>>;
+using Reader =
+    hb::Resampler<hb::ResamplerSpec{.latents = 4,
+                                    .blocks = 2,
+                                    .layer = {.hidden = 64, .context = 32, .heads = 4, .inner = 128}},
+                  float, Cpu>;
+using Base = hb::Linear<hb::LinearSpec{.in = 64, .out = 64}, float, Cpu, hb::Frozen<hb::bf16>>;
 
 int main() {
-  using Net = Network<float, hb::Cpu>;
-  constexpr hb::Index rows = 64;
-  hb::Cpu cpu;
+  Cpu cpu;
   hb::Random random(1);
-  auto params = hb::make<Net::Params>(cpu);
-  auto gradients = hb::make<Net::Gradients>(cpu);
-  Net::initialise(cpu, params, random);
-  std::printf("%td parameters\n", hb::count(params));
+  const auto reader = hb::initialised<Reader>(cpu, random);
+  const auto base = hb::initialised<Base>(cpu, random);
+  hb::Tensor<float, Cpu, dyn, 32> document(cpu, 100);  // 100 tokens
+  hb::Tensor<float, Cpu, dyn, 64> factors(cpu, 4), x(cpu, 1), plain(cpu, 1), updated(cpu, 1);
+  hb::fill_normal(cpu, document, random, 1);
+  hb::fill_normal(cpu, x, random, 1);
 
-  hb::Tensor<float, hb::Cpu, hb::dyn, 1> x(cpu, rows), y(cpu, rows), dy(cpu, rows);
-  for (hb::Index i = 0; i < rows; ++i) x(i, 0) = -1 + 2 * static_cast<float>(i) / (rows - 1);
-
-  for (int step = 0; step <= 2000; ++step) {
-    const hb::ArenaScope scope(cpu);  // the tape lives until the scope ends
-    Net::Tape tape;
-    Net::forward(cpu, params, x, y, &tape);
-    double loss = 0;
-    for (hb::Index i = 0; i < rows; ++i) {
-      const float error = y(i, 0) - std::abs(x(i, 0));
-      loss += error * error / rows;
-      dy(i, 0) = 2 * error / rows;
-    }
-    Net::backward(cpu, params, tape, dy, {}, gradients, hb::Write::assign);
-    hb::visit(
-        [](const std::string&, auto& value, const auto& gradient) {
-          for (hb::Index i = 0; i < value.size(); ++i) value.data()[i] -= 0.2f * gradient.data()[i];
-        },
-        params, gradients);
-    if (step % 1000 == 0) std::printf("step %4d: loss %.3f\n", step, loss);
-  }
+  Reader::forward(cpu, reader, {.x = document}, factors);
+  const Base::Updates<const float> update{.a = factors.view().slice(0, 2),  // (rank, in), and (out, rank)
+                                          .b = factors.view().slice(2, 2).reshape<64, dyn>(2),
+                                          .scale = 0.01};
+  Base::forward(cpu, base, x, plain);
+  Base::forward(cpu, base, {x, update}, updated);
+  std::printf("%td parameters read 100 tokens; y(0) was %.3f and is %.3f\n", hb::count(reader), plain(0, 0),
+              updated(0, 0));
 }

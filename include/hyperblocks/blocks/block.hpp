@@ -30,6 +30,14 @@ concept Block = requires(typename B::Device& device, typename B::Params& params,
   B::backward(device, std::as_const(params), kept, doutput, dinput, gradients, Write::add);
 };
 
+/// Parameters with their memory, initialised as the block says.
+template <Block B>
+typename B::Params initialised(typename B::Device& device, Random& random) {
+  auto params = make<typename B::Params>(device);
+  B::initialise(device, params, random);
+  return params;
+}
+
 /// Blocks from rows to rows: (tokens, in) to (tokens, out), as Linear, the norms and the MLPs are.
 template <RealScalar Scalar_, class Device_, Index in_, Index out_>
 struct RowBlock {
@@ -49,6 +57,7 @@ struct Adapted {
   Updates_ updates = {};
 
   Adapted() = default;
+  Adapted(Rows rows, const Updates_& given) : x(rows), updates(given) {}
   template <class V>
   requires(V::rank == 2 && std::convertible_to<V, Rows>) Adapted(const V& rows, const Updates_& given = {})
       : x(rows), updates(given) {}
