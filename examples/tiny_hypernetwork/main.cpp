@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // A hypernetwork in miniature. A document of two rows names the vectors u and v, in any order. The network
-// reads it and writes a rank-1 update with which a frozen linear, that has never met u and v, computes y = W
-// x + (u x) v.
+// reads it and writes a rank-1 update, with which a frozen linear that has never met u and v computes
+// y = W x + (u x) v.
 #include <hyperblocks/hyperblocks.hpp>
 
 #include <cstdio>
@@ -10,18 +10,20 @@
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
 
-constexpr Index width = 8, rows = 32;
-using Base = hb::Linear<hb::LinearSpec{.in = width, .out = width}, float, Cpu, hb::Frozen<float>>;
+constexpr Index vector_width = 8, samples = 32;
+using Base =
+    hb::Linear<hb::LinearSpec{.in = vector_width, .out = vector_width}, float, Cpu, hb::Frozen<float>>;
 using Reader =
-    hb::Resampler<hb::ResamplerSpec{.latents = 2,
-                                    .layer = {.hidden = 32, .context = width + 1, .heads = 2, .inner = 64}},
+    hb::Resampler<hb::ResamplerSpec{
+                      .latents = 2,
+                      .layer = {.hidden = 32, .context = vector_width + 1, .heads = 2, .inner = 64}},
                   float, Cpu>;
-using Writer = hb::Linear<hb::LinearSpec{.in = Reader::out, .out = width}, float, Cpu>;
+using Writer = hb::Linear<hb::LinearSpec{.in = Reader::out, .out = vector_width}, float, Cpu>;
 
-// The first row of the factors is A (1, width), the second is B (width, 1).
+// The first row of the factors is A (1, vector_width), the second is B (vector_width, 1).
 template <class Scalar>
-Base::Updates<Scalar> update_of(hb::View<Scalar, Cpu, dyn, width> factors) {
-  return {.a = factors.slice(0, 1), .b = factors.slice(1, 1).template reshape<width, dyn>(1)};
+Base::Updates<Scalar> update_of(hb::View<Scalar, Cpu, dyn, vector_width> factors) {
+  return {.a = factors.slice(0, 1), .b = factors.slice(1, 1).template reshape<vector_width, dyn>(1)};
 }
 
 template <class Params, class Gradients>
@@ -45,16 +47,18 @@ int main() {
   std::printf("%td frozen parameters, %td of the hypernetwork\n", hb::count(base),
               hb::count(reader) + hb::count(writer));
 
-  hb::Tensor<float, Cpu, dyn, width + 1> document(cpu, 2);  // u and v, and a mark that tells them apart
+  hb::Tensor<float, Cpu, dyn, vector_width + 1> document(cpu,
+                                                         2);  // u and v, and a mark that tells them apart
   hb::Tensor<float, Cpu, dyn, Reader::out> read(cpu, 2), dread(cpu, 2);
-  hb::Tensor<float, Cpu, dyn, width> factors(cpu, 2), dfactors(cpu, 2);
-  hb::Tensor<float, Cpu, dyn, width> x(cpu, rows), y(cpu, rows), dy(cpu, rows), without(cpu, rows);
+  hb::Tensor<float, Cpu, dyn, vector_width> factors(cpu, 2), dfactors(cpu, 2);
+  hb::Tensor<float, Cpu, dyn, vector_width> x(cpu, samples), y(cpu, samples), dy(cpu, samples),
+      without(cpu, samples);
   double error = 0, error_without = 0;
   for (int step = 1; step <= 20000; ++step) {
     hb::fill_normal(cpu, document, random, 1);
     hb::fill_normal(cpu, x, random, 1);
     const Index u = random.uniform() < 0.5 ? 0 : 1, v = 1 - u;
-    document(u, width) = 1, document(v, width) = -1;
+    document(u, vector_width) = 1, document(v, vector_width) = -1;
 
     const hb::ArenaScope scope(cpu);  // the tapes live until the scope ends
     Reader::Tape reader_tape;
@@ -65,13 +69,13 @@ int main() {
     Base::forward(cpu, base, {x, update_of<const float>(factors)}, y, &base_tape);
     Base::forward(cpu, base, x, without);
 
-    for (Index i = 0; i < rows; ++i) {
+    for (Index i = 0; i < samples; ++i) {
       float along = 0;
-      for (Index j = 0; j < width; ++j) along += document(u, j) * x(i, j);
-      for (Index j = 0; j < width; ++j) {
+      for (Index j = 0; j < vector_width; ++j) along += document(u, j) * x(i, j);
+      for (Index j = 0; j < vector_width; ++j) {
         const float wanted = along * document(v, j), missing = y(i, j) - without(i, j) - wanted;
         error += missing * missing, error_without += wanted * wanted;
-        dy(i, j) = 2 * missing / (rows * width);
+        dy(i, j) = 2 * missing / (samples * vector_width);
       }
     }
 
