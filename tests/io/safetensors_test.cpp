@@ -61,6 +61,12 @@ TEST_CASE("the bytes of a file: wide types first, then names, header padded to a
   CHECK_THROWS_WITH_AS(file.read<double>("nothing", {2}, read), doctest::Contains("'nothing'"), hb::Error);
   std::vector<float> one(1);
   CHECK_THROWS_WITH_AS(file.read<float>("a", {}, one), doctest::Contains("found U8"), hb::Error);
+  std::vector<std::uint8_t> byte(1);
+  file.read<std::uint8_t>("a", {}, byte);
+  CHECK(byte[0] == 7);
+  std::vector<std::int32_t> id(1);
+  CHECK_THROWS_WITH_AS(file.read<std::int32_t>("a", {}, id), doctest::Contains("expected I32, found U8"),
+                       hb::Error);
 }
 
 TEST_CASE("parameters come back, frozen ones too, and in another dtype") {
@@ -77,6 +83,11 @@ TEST_CASE("parameters come back, frozen ones too, and in another dtype") {
   hb::visit([](const std::string&, const auto& a,
                const auto& b) { CHECK(std::equal(a.span().begin(), a.span().end(), b.span().begin())); },
             plain, again);
+  auto part = hb::make<decltype(Plain::Params::expand)>(cpu);
+  hb::load(cpu, part, hb::SafetensorsFile(folder.path / "plain"), "expand.");
+  CHECK(std::ranges::equal(part.weight.span(), plain.expand.weight.span()));
+  CHECK_THROWS_WITH_AS(hb::load(cpu, part, hb::SafetensorsFile(folder.path / "plain"), "shrink."),
+                       doctest::Contains("'shrink.weight'"), hb::Error);
   auto fixed = hb::make<Fixed::Params>(cpu);
   hb::load(cpu, fixed, hb::SafetensorsFile(folder.path / "plain"));
   hb::save(cpu, fixed, folder.path / "fixed");

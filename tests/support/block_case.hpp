@@ -72,14 +72,16 @@ class Case {
     fill_normal(cpu, context, random, 1.0);
     fill_normal(cpu, dy, random, 1.0);
     if constexpr (TakesIds<B>) {
-      ids_ = Tensor<std::int32_t, Cpu, dyn>(cpu, feed.rows());
-      for (auto& id : ids_.span()) id = static_cast<std::int32_t>(random.bits() % B::vocabulary);
+      ids = Tensor<std::int32_t, Cpu, dyn>(cpu, feed.rows());
+      for (auto& id : ids.span()) id = static_cast<std::int32_t>(random.bits() % B::vocabulary);
     }
     if constexpr (TakesSetup<B>) prepare_rotary(cpu);
     if (feed.masked) prepare_mask(random);
     if constexpr (TakesUpdates<B>)
       if (feed.updated) prepare_updates(cpu, random);
   }
+
+  const Feed& feed() const { return feed_; }
 
   void forward(Cpu& cpu, typename B::Tape* tape = nullptr) { B::forward(cpu, params, input(), y, tape); }
 
@@ -105,15 +107,26 @@ class Case {
     return sum;
   }
 
+  /// f(name, shape, values, gradients, whether `write` says how the gradients are written) for rows, context
+  /// and updates.
+  template <class F>
+  void each_input(F f) {
+    using Span = std::span<const Scalar>;
+    if constexpr (!TakesIds<B>) f("x", std::vector<Index>{x.extent(0), in}, x.span(), Span(dx.span()), false);
+    if constexpr (TakesContext<B>)
+      f("context", std::vector<Index>{context.extent(0), context_width}, context.span(),
+        Span(dcontext.span()), false);
+    for (Factor& factor : factors_)
+      f(factor.name, factor.shape, factor.values.span(), Span(factor.gradient.span()), true);
+  }
+
   /// f(name, values, gradients, whether `write` says how the gradients are written) for inputs and
   /// parameters.
   template <class F>
   void each(F f) {
     using Span = std::span<const Scalar>;
-    if constexpr (!TakesIds<B>) f("input x", x.span(), Span(dx.span()), false);
-    if constexpr (TakesContext<B>) f("input context", context.span(), Span(dcontext.span()), false);
-    for (std::size_t i = 0; i < factors_.size(); ++i)
-      f("update " + std::to_string(i), factors_[i].span(), Span(dfactors_[i].span()), true);
+    each_input([&](const std::string& name, const std::vector<Index>&, std::span<Scalar> values,
+                   Span gradient, bool written) { f(name, values, gradient, written); });
     visit([&](const std::string& name, auto& value,
               auto& gradient) { f(name, value.span(), Span(std::as_const(gradient).span()), true); },
           params, gradients);
@@ -124,8 +137,17 @@ class Case {
   Tensor<Scalar, Cpu, dyn, in> x, dx;
   Tensor<Scalar, Cpu, dyn, context_width> context, dcontext;
   Tensor<Scalar, Cpu, dyn, B::out> y, dy;
+  Tensor<std::int32_t, Cpu, dyn> ids;
+  std::vector<std::uint8_t> allowed;  ///< (sequences, keys), or empty: the mask
 
  private:
+  /// A part of a low-rank update.
+  struct Factor {
+    std::string name;
+    std::vector<Index> shape;
+    Tensor<Scalar, Cpu, dyn> values, gradient;
+  };
+
   static Index context_length(const Feed& feed) { return feed.length + 3; }
   static Index context_rows(const Feed& feed) {
     return TakesContext<B> ? feed.count * context_length(feed) : 0;
@@ -145,7 +167,7 @@ class Case {
   typename B::Input input() const {
     typename B::Input result{};
     if constexpr (TakesIds<B>)
-      result = ids_;
+      result = ids;
     else if constexpr (std::is_class_v<typename B::Input> && requires { result.x; })
       result.x = x;
     else
@@ -191,11 +213,11 @@ class Case {
   void prepare_mask(Random& random) {
     const Index keys = TakesContext<B> ? context_length(feed_) : feed_.length;
     for (Index i = 0; i < feed_.count * keys; ++i)
-      allowed_.push_back(i % keys == keys - 1 || random.uniform() < 0.67);
+      allowed.push_back(i % keys == keys - 1 || random.uniform() < 0.67);
   }
   AttentionMask mask() const {
-    if (allowed_.empty()) return {};
-    return {.allowed = allowed_.data(), .batch_stride = static_cast<Index>(allowed_.size()) / feed_.count};
+    if (allowed.empty()) return {};
+    return {.allowed = allowed.data(), .batch_stride = static_cast<Index>(allowed.size()) / feed_.count};
   }
 
   template <class V, class... RunTime>
@@ -205,22 +227,25 @@ class Case {
 
   void prepare_updates(Cpu& cpu, Random& random) {
     constexpr Index rank = 3;
-    const auto tensor = [&](std::vector<Tensor<Scalar, Cpu, dyn>>& into, Index size) {
-      into.emplace_back(cpu, size);
-      fill_normal(cpu, into.back(), random, 0.3);
-      return into.back().data();
+    const auto part = [&](const std::string& place, auto& value, auto& gradient,
+                          const std::vector<Index>& shape, auto... run_time) {
+      Index size = 1;
+      for (const Index extent : shape) size *= extent;
+      factors_.push_back(
+          {place, shape, Tensor<Scalar, Cpu, dyn>(cpu, size), Tensor<Scalar, Cpu, dyn>(cpu, size)});
+      fill_normal(cpu, factors_.back().values, random, 0.3);
+      look_at(value, factors_.back().values.data(), run_time...);
+      look_at(gradient, factors_.back().gradient.data(), run_time...);
     };
     visit(
-        [&]<class Value, class Gradient>(const std::string&, Value& value, Gradient& gradient) {
+        [&]<class Value, class Gradient>(const std::string& linear, Value& value, Gradient& gradient) {
+          const std::string place = hyperblocks::detail::joined("updates", linear);
           const Index inner = decltype(value.a)::ShapeType::static_extents[1];
           const Index outer = decltype(value.b)::ShapeType::static_extents[0];
           value.scale = 0.7;
-          look_at(value.a, tensor(factors_, rank * inner), rank);
-          look_at(value.b, tensor(factors_, outer * rank), rank);
-          look_at(value.bias, tensor(factors_, outer));
-          look_at(gradient.a, tensor(dfactors_, rank * inner), rank);
-          look_at(gradient.b, tensor(dfactors_, outer * rank), rank);
-          look_at(gradient.bias, tensor(dfactors_, outer));
+          part(place + ".a", value.a, gradient.a, {rank, inner}, rank);
+          part(place + ".b", value.b, gradient.b, {outer, rank}, rank);
+          part(place + ".bias", value.bias, gradient.bias, {outer});
         },
         updates_.values, updates_.gradients);
   }
@@ -234,10 +259,9 @@ class Case {
   };
 
   Feed feed_;
-  Tensor<std::int32_t, Cpu, dyn> ids_, positions_;
+  Tensor<std::int32_t, Cpu, dyn> positions_;
   Tensor<Accumulator<Scalar>, Cpu, dyn, dyn> cosines_, sines_;
-  std::vector<std::uint8_t> allowed_;
-  std::vector<Tensor<Scalar, Cpu, dyn>> factors_, dfactors_;
+  std::vector<Factor> factors_;
   UpdatesOf<B> updates_;
 };
 

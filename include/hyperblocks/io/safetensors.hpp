@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -174,8 +175,7 @@ class SafetensorsFile {
     const auto found = tensors_.find(name);
     check(found != tensors_.end(), [&] {
       const auto next = tensors_.lower_bound(name);
-      return Error("no such tensor", file_ + ": '" + name + "'",
-                   "one of its " + std::to_string(tensors_.size()),
+      return Error("no such tensor", where(name), "one of its " + std::to_string(tensors_.size()),
                    next == tensors_.end() ? "no name like it" : "'" + next->first + "' as the next name");
     });
     return found->second;
@@ -184,15 +184,7 @@ class SafetensorsFile {
   /// Copies a tensor of real numbers, converting them; the shape must be the one given.
   template <RealScalar To>
   void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
-    const StoredTensor& stored = tensor(name);
-    const std::string where = file_ + ": '" + name + "'", type(hyperblocks::name(stored.dtype));
-    check(stored.shape == shape, [&] {
-      return Error("the shape differs", where, detail::shape_text(shape), detail::shape_text(stored.shape));
-    });
-    check(to.size() == stored.bytes.size() / byte_size(stored.dtype), [&] {
-      return Error("the size differs", where, std::to_string(stored.bytes.size() / byte_size(stored.dtype)),
-                   "room for " + std::to_string(to.size()));
-    });
+    const StoredTensor& stored = shaped(name, shape, to.size());
     switch (stored.dtype) {
       case DType::f64:
         return convert<double>(stored.bytes, to);
@@ -203,14 +195,44 @@ class SafetensorsFile {
       case DType::bf16:
         return convert<bf16>(stored.bytes, to);
       default:
-        throw Error("not real numbers", where, "F64, F32, F16 or BF16", type);
+        throw Error("not real numbers", where(name), "F64, F32, F16 or BF16",
+                    std::string(hyperblocks::name(stored.dtype)));
     }
+  }
+
+  /// Copies a tensor of integers (ids, masks), which must be of the type asked for.
+  template <std::integral To>
+  void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
+    const StoredTensor& stored = shaped(name, shape, to.size());
+    check(stored.dtype == dtype_of<To>, [&] {
+      return Error("another type", where(name), std::string(hyperblocks::name(dtype_of<To>)),
+                   std::string(hyperblocks::name(stored.dtype)));
+    });
+    if (!to.empty()) std::memcpy(to.data(), stored.bytes.data(), to.size_bytes());
   }
 
  private:
   using Entries = std::vector<std::pair<std::string, detail::SafetensorsEntry>>;
 
   SafetensorsFile() = default;
+
+  std::string where(const std::string& name) const { return file_ + ": '" + name + "'"; }
+
+  /// A tensor of the shape given, for which there is room.
+  const StoredTensor& shaped(const std::string& name, const std::vector<Index>& shape,
+                             std::size_t room) const {
+    const StoredTensor& stored = tensor(name);
+    check(stored.shape == shape, [&] {
+      return Error("the shape differs", where(name), detail::shape_text(shape),
+                   detail::shape_text(stored.shape));
+    });
+    check(room == stored.bytes.size() / byte_size(stored.dtype), [&] {
+      return Error("the size differs", where(name),
+                   std::to_string(stored.bytes.size() / byte_size(stored.dtype)),
+                   "room for " + std::to_string(room));
+    });
+    return stored;
+  }
 
   void parse(std::span<const std::byte> bytes) {
     constexpr std::uint64_t most = 100'000'000;
@@ -370,15 +392,16 @@ void save(Device& device, const Params& params, const std::filesystem::path& pat
   write_safetensors(path, tensors, metadata);
 }
 
-/// Reads a group of parameters; every one of them must be there with its shape, whatever real dtype it has.
+/// Reads a group of parameters, whose names begin with `prefix` in the file; every one of them must be there
+/// with its shape, whatever real dtype it has.
 template <class Device, class Params>
-void load(Device& device, Params& params, const SafetensorsFile& file) {
+void load(Device& device, Params& params, const SafetensorsFile& file, const std::string& prefix = "") {
   visit(
       [&](const std::string& name, auto& tensor) {
         using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
         const auto shape = tensor.shape().all();
         std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
-        file.read<Scalar>(name, {shape.begin(), shape.end()}, host);
+        file.read<Scalar>(prefix + name, {shape.begin(), shape.end()}, host);
         tensor.upload(device, host);
       },
       params);
