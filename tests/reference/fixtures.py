@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
 # Writes tests/fixtures/blocks/<case>.safetensors: parameters and inputs as float32, and what PyTorch makes of them in float64,
-# rounded once. Every tensor is drawn from a seed of its own, the case's and its name, so that files are the same on every run and
-# no case changes another.
+# rounded once. Every tensor is drawn from a seed of its own, the case's name and its own, so that files are the same on every
+# run and no case changes another.
 #   params.NAME, updates.NAME.a / .b / .bias, x, context, ids, mask, sequences {count, length, count stride, length stride}, dy
 #   y, gradients.NAME, gradients.updates.NAME.a ..., dx, dcontext
 # A case in which PyTorch's own float32 errs by more than ROUNDING is refused: norms of nearly nothing, say, make so much of
