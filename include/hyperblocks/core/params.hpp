@@ -2,8 +2,8 @@
 // Copyright 2026 The hyperblocks authors
 // Named parameters: a group is a struct that lists its members once, in fields(); visit() walks one group, or
 // several of the same structure side by side (values, gradients, moments), and serves load, save, count,
-// initialisation and optimisers alike. Names are joined by dots: "attention.query.weight", "layers.3.bias"; the
-// members of one with an empty name count as the group's own.
+// initialisation and optimisers alike. Names are joined by dots: "attention.query.weight", "layers.3.bias";
+// the members of one with an empty name count as the group's own.
 #pragma once
 
 #include <array>
