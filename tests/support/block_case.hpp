@@ -91,11 +91,12 @@ class Case {
     forward(cpu);
   }
 
-  void train(Cpu& cpu, Write write) {
+  void train(Cpu& cpu, Write write) { train(cpu, write, input_gradient()); }
+  void train(Cpu& cpu, Write write, typename B::InputGradient wanted) {
     const ArenaScope scope(cpu);
     typename B::Tape tape;
     forward(cpu, &tape);
-    B::backward(cpu, params, tape, dy, input_gradient(), gradients, write);
+    B::backward(cpu, params, tape, dy, wanted, gradients, write);
   }
 
   /// <y, dy>, whose gradient backward gives.
@@ -132,38 +133,6 @@ class Case {
           params, gradients);
   }
 
-  typename B::Params params;
-  typename B::Gradients gradients;
-  Tensor<Scalar, Cpu, dyn, in> x, dx;
-  Tensor<Scalar, Cpu, dyn, context_width> context, dcontext;
-  Tensor<Scalar, Cpu, dyn, B::out> y, dy;
-  Tensor<std::int32_t, Cpu, dyn> ids;
-  std::vector<std::uint8_t> allowed;  ///< (sequences, keys), or empty: the mask
-
- private:
-  /// A part of a low-rank update.
-  struct Factor {
-    std::string name;
-    std::vector<Index> shape;
-    Tensor<Scalar, Cpu, dyn> values, gradient;
-  };
-
-  static Index context_length(const Feed& feed) { return feed.length + 3; }
-  static Index context_rows(const Feed& feed) {
-    return TakesContext<B> ? feed.count * context_length(feed) : 0;
-  }
-  static Index rows_out(const Feed& feed) {
-    if constexpr (TakesSequences<B>)
-      return feed.count * B::latents;
-    else
-      return feed.rows();
-  }
-
-  Sequences sequences() const {
-    return feed_.interleaved ? Sequences(feed_.count, feed_.length, 1, feed_.count)
-                             : Sequences(feed_.count, feed_.length);
-  }
-
   typename B::Input input() const {
     typename B::Input result{};
     if constexpr (TakesIds<B>)
@@ -196,6 +165,38 @@ class Case {
     if constexpr (TakesUpdates<B>) result.updates = updates_.gradients;
     if constexpr (TakesContext<B>) result.context = dcontext;
     return result;
+  }
+
+  typename B::Params params;
+  typename B::Gradients gradients;
+  Tensor<Scalar, Cpu, dyn, in> x, dx;
+  Tensor<Scalar, Cpu, dyn, context_width> context, dcontext;
+  Tensor<Scalar, Cpu, dyn, B::out> y, dy;
+  Tensor<std::int32_t, Cpu, dyn> ids;
+  std::vector<std::uint8_t> allowed;  ///< (sequences, keys), or empty: the mask
+
+ private:
+  /// A part of a low-rank update.
+  struct Factor {
+    std::string name;
+    std::vector<Index> shape;
+    Tensor<Scalar, Cpu, dyn> values, gradient;
+  };
+
+  static Index context_length(const Feed& feed) { return feed.length + 3; }
+  static Index context_rows(const Feed& feed) {
+    return TakesContext<B> ? feed.count * context_length(feed) : 0;
+  }
+  static Index rows_out(const Feed& feed) {
+    if constexpr (TakesSequences<B>)
+      return feed.count * B::latents;
+    else
+      return feed.rows();
+  }
+
+  Sequences sequences() const {
+    return feed_.interleaved ? Sequences(feed_.count, feed_.length, 1, feed_.count)
+                             : Sequences(feed_.count, feed_.length);
   }
 
   void prepare_rotary(Cpu& cpu) {

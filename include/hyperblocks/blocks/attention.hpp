@@ -50,7 +50,8 @@ struct Sequences {
     if (count == 0 && length == 0) return {1, rows};
     const bool contiguous = count_stride == length && length_stride == 1;
     const bool interleaved = count_stride == 1 && length_stride == count;
-    check(count >= 0 && length >= 0 && count * length == rows && (contiguous || interleaved), [&] {
+    const bool covers = length > 0 ? rows % length == 0 && rows / length == count : rows == 0;
+    check(count >= 0 && length >= 0 && covers && (contiguous || interleaved), [&] {
       return Error("the sequences do not cover the rows", "Attention",
                    std::to_string(rows) + " rows as {count, length} or {count, length, 1, count}",
                    "{" + std::to_string(count) + ", " + std::to_string(length) + ", " +
@@ -199,8 +200,8 @@ struct Attention {
     Tape& t = tape ? *tape : own;
     t.setup = input.setup;
     t.sequences = input.setup.sequences.of(input.x.rows());
+    t.key_sequences = crosses ? context_sequences(input.setup, t.sequences) : t.sequences;
     const auto source = key_rows(input);
-    t.key_sequences = crosses ? input.setup.context_sequences.of(source.rows()) : t.sequences;
     const auto& updates = input.updates;
 
     const auto query = take<Scalar, dyn, query_width>(device, input.x.rows());
@@ -266,6 +267,18 @@ struct Attention {
       return input.setup.context;
     else
       return input.x;
+  }
+
+  /// The sequences of the context: one for each of the rows'.
+  static Sequences context_sequences(const Setup& setup, const Sequences& sequences) {
+    const bool given = static_cast<bool>(setup.context);
+    const Sequences found = given ? setup.context_sequences.of(setup.context.rows()) : Sequences();
+    check(given && found.count == sequences.count, [&] {
+      return Error("the context does not fit the rows", "Attention",
+                   "a context of " + std::to_string(sequences.count) + " sequences",
+                   given ? std::to_string(found.count) : "none");
+    });
+    return found;
   }
 
   static AttentionOptions options(const Setup& setup) {

@@ -59,8 +59,7 @@ struct Adapted {
   Adapted() = default;
   Adapted(Rows rows, const Updates_& given) : x(rows), updates(given) {}
   template <class V>
-  requires(V::rank == 2 && std::convertible_to<V, Rows>) Adapted(const V& rows, const Updates_& given = {})
-      : x(rows), updates(given) {}
+  requires(V::rank == 2 && std::convertible_to<V, Rows>) Adapted(const V& rows) : x(rows) {}
 };
 
 /// The rows of an input or of its gradient.

@@ -23,6 +23,13 @@ struct Joint {
                 "hyperblocks: a Chain's block does not take what the one before gives: Joint<out, in>");
 };
 
+template <Index in, Index out>
+struct ResidualKeepsWidth {
+  static_assert(in == out,
+                "hyperblocks: a Residual's block gives as many columns as it takes: ResidualKeepsWidth<in, "
+                "out>");
+};
+
 template <class Block, class Next, class... Rest>
 constexpr bool joined_chain() {
   (void)sizeof(Joint<Block::out, Next::in>);
@@ -99,7 +106,7 @@ struct Chain : RowBlock<typename detail::First<Blocks...>::Scalar, typename deta
 /// Parameters, initialisation and tape are the inner block's own.
 template <class Inner>
 struct Residual : Inner {
-  static_assert(Inner::in == Inner::out, "hyperblocks: a Residual's block gives as many columns as it takes");
+  static_assert(sizeof(detail::ResidualKeepsWidth<Inner::in, Inner::out>) > 0);
   using typename Inner::Device, typename Inner::Scalar, typename Inner::Input, typename Inner::Output,
       typename Inner::InputGradient, typename Inner::OutputGradient, typename Inner::Params,
       typename Inner::Gradients, typename Inner::Tape;

@@ -56,8 +56,13 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
                        InputGradient dinput, Gradients& gradients, Write write,
                        Write write_x = Write::assign) {
-    if (dinput.x) ops::input_gradient<Scalar>(device, dy, params.weight, dinput.x, write_x);
     const auto& [x, update] = tape.input;
+    const auto& wanted = dinput.updates;
+    check(update || !(wanted.a || wanted.b || wanted.bias), [] {
+      return Error("gradients of an update that forward did not have", "Linear", "an update in its input",
+                   "none");
+    });
+    if (dinput.x) ops::input_gradient<Scalar>(device, dy, params.weight, dinput.x, write_x);
     if (update) ops::low_rank_gradient<Scalar>(device, x, dy, update, dinput.x, dinput.updates, write);
     if constexpr (std::same_as<Weights, Trainable>) {
       ops::weight_gradient<Scalar>(device, dy, x, gradients.weight, write);

@@ -57,29 +57,25 @@ struct PerLayer : RowBlock<typename Inner::Scalar, typename Inner::Device, Inner
   }
 
   static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
-    const Index rows = rows_per_layer(x.rows());
     for (std::size_t i = 0; i < layers; ++i)
-      Inner::forward(device, params[i], part(x, i, rows), part(y, i, rows), tape ? &(*tape)[i] : nullptr);
+      Inner::forward(device, params[i], part(x, i), part(y, i), tape ? &(*tape)[i] : nullptr);
   }
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
                        InputGradient dx, Gradients& gradients, Write write) {
-    const Index rows = rows_per_layer(dy.rows());
     for (std::size_t i = 0; i < layers; ++i)
-      Inner::backward(device, params[i], tape[i], part(dy, i, rows), part(dx, i, rows), gradients[i], write);
+      Inner::backward(device, params[i], tape[i], part(dy, i), part(dx, i), gradients[i], write);
   }
 
  private:
-  static Index rows_per_layer(Index rows) {
-    check(rows % layers == 0, [&] {
-      return Error("the layers do not divide the rows", "PerLayer", "a multiple of " + std::to_string(layers),
-                   std::to_string(rows));
-    });
-    return rows / layers;
-  }
   template <class V>
-  static V part(V rows, std::size_t i, Index count) {
-    return rows ? V(rows.slice(static_cast<Index>(i) * count, count)) : V();
+  static V part(V x, std::size_t i) {
+    check(x.rows() % layers == 0, [&] {
+      return Error("the layers do not divide the rows", "PerLayer", "a multiple of " + std::to_string(layers),
+                   std::to_string(x.rows()));
+    });
+    const Index count = x.rows() / layers;
+    return x ? V(x.slice(static_cast<Index>(i) * count, count)) : V();
   }
 };
 

@@ -14,6 +14,15 @@
 
 namespace hyperblocks {
 
+namespace detail {
+/// One sentence for parts that change the width, with the numbers in the type.
+template <Index in, Index out, Index norm>
+struct BranchKeepsWidth {
+  static_assert(in == out && norm == in,
+                "hyperblocks: a Branch's block and norm keep the width: BranchKeepsWidth<in, out, norm>");
+};
+}  // namespace detail
+
 enum class NormPlacement { pre, post, sandwich };
 
 /// One half of a transformer block: input and its gradient are the inner block's. At inference y may be x.
@@ -22,7 +31,7 @@ struct Branch {
   using Scalar = typename Inner::Scalar;
   using Device = typename Inner::Device;
   static constexpr Index in = Inner::in, out = Inner::out;
-  static_assert(in == out && Norm::in == in, "hyperblocks: a Branch's block and norm keep the width");
+  static_assert(sizeof(detail::BranchKeepsWidth<in, out, Norm::in>) > 0);
   using Input = typename Inner::Input;
   using Output = typename Inner::Output;
   using InputGradient = typename Inner::InputGradient;
@@ -107,6 +116,7 @@ struct TransformerBlock {
   static constexpr Index context_width = Attention_::context_width, rotated = Attention_::rotated;
   using AttentionBranch = Branch<Attention_, Norm, placement>;
   using MlpBranch = Branch<Mlp_, Norm, placement>;
+  static_assert(sizeof(AttentionBranch) > 0 && sizeof(MlpBranch) > 0);  // their widths fit
   static constexpr bool norms_context = !std::same_as<ContextNorm, Nothing>;
 
   using Setup = typename Attention_::Setup;
@@ -157,12 +167,13 @@ struct TransformerBlock {
 
   static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
-    if constexpr (norms_context) {
-      const auto context = take<Scalar, dyn, context_width>(device, input.setup.context.rows());
-      ContextNorm::forward(device, params.context_norm, input.setup.context, context,
-                           tape ? &tape->context_norm : nullptr);
-      input.setup.context = context;
-    }
+    if constexpr (norms_context)
+      if (auto& seen = input.setup.context) {
+        const auto context = take<Scalar, dyn, context_width>(device, seen.rows());
+        ContextNorm::forward(device, params.context_norm, seen, context,
+                             tape ? &tape->context_norm : nullptr);
+        seen = context;
+      }
     const auto between = take<Scalar, dyn, in>(device, input.x.rows());
     AttentionBranch::forward(device, params.attention, {input.x, input.setup, input.updates.attention},
                              between, tape ? &tape->attention : nullptr);

@@ -67,7 +67,7 @@ class View {
   static constexpr std::size_t rank = sizeof...(extents);
 
   /// Looks at nothing; as an argument it means "not wanted".
-  constexpr View() = default;
+  constexpr View() noexcept = default;  // stated: g++ 12 crashes on finding it out inside braces
   constexpr View(Scalar* data, const ShapeType& shape) : data_(data), shape_(shape) {}
 
   /// Reading what can be written, and forgetting extents, is implicit; fixing a run-time extent is explicit
@@ -175,8 +175,14 @@ class Tensor {
 
   using ViewType = View<Scalar, Device, extents...>;
   using ConstViewType = View<const Scalar, Device, extents...>;
-  ViewType view() { return {data(), shape_}; }
-  ConstViewType view() const { return {data(), shape_}; }
+  ViewType view() {
+    check_memory();
+    return {data(), shape_};
+  }
+  ConstViewType view() const {
+    check_memory();
+    return {data(), shape_};
+  }
   template <class Other>
   requires std::constructible_from<Other, ViewType> && std::convertible_to<ViewType, Other>
   operator Other() { return view(); }
@@ -193,11 +199,11 @@ class Tensor {
   std::span<const Scalar> span() const { return view().span(); }
   template <class... Indices>
   Scalar& operator()(Indices... indices) {
-    return view()(indices...);
+    return ViewType(data(), shape_)(indices...);
   }
   template <class... Indices>
   const Scalar& operator()(Indices... indices) const {
-    return view()(indices...);
+    return ConstViewType(data(), shape_)(indices...);
   }
 
   /// Copies from and to the host, in row-major order; sizes must be equal.
@@ -211,6 +217,13 @@ class Tensor {
   }
 
  private:
+  /// Numbers that the type promises must be there.
+  void check_memory() const {
+    check(data() != nullptr || size() == 0, [&] {
+      return Error("a tensor without memory", "Tensor " + to_string(shape_.all()),
+                   "one of a device, such as make<Params>(device) gives", "one that owns nothing");
+    });
+  }
   void check_size(std::size_t found) const {
     check(found == static_cast<std::size_t>(size()) && buffer_.bytes != nullptr, [&] {
       return Error("the number of elements differs", "Tensor " + to_string(shape_.all()),

@@ -39,7 +39,13 @@ class FrozenMatrix {
   explicit FrozenMatrix(Device& device)
       : packed_(device, Ops<Device>::template packed_size<Stored>(out, in)) {}
 
-  const Stored* packed() const { return packed_.data(); }
+  const Stored* packed() const {
+    check(packed_.data() != nullptr, [] {
+      return Error("a matrix without memory", "FrozenMatrix " + to_string(shape().all()),
+                   "one of a device, such as make<Params>(device) gives", "one that owns nothing");
+    });
+    return packed_.data();
+  }
   static ShapeType shape() { return {}; }
   static constexpr Index size() { return out * in; }
 
