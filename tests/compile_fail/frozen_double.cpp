@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// expect: double multiplies only with double
-// errors: 4
+// expect: a block in double takes weights frozen as double, other blocks take others
 #include <hyperblocks/hyperblocks.hpp>
 
-// Weights that are frozen in double under a block in float.
+// Weights that are frozen as double under a block in float.
 namespace hb = hyperblocks;
 using Layer = hb::Linear<hb::LinearSpec{.in = 4, .out = 3}, float, hb::Cpu, hb::Frozen<double>>;
-void caller(hb::Cpu& cpu, const Layer::Params& params, Layer::Input x, Layer::Output y) {
-  Layer::forward(cpu, params, x, y);
-}
+constexpr auto size = sizeof(Layer::Params);

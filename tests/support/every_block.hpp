@@ -5,6 +5,7 @@
 #pragma once
 
 #include <tuple>
+#include <utility>
 
 #include <hyperblocks/hyperblocks.hpp>
 
@@ -22,19 +23,24 @@ using RowBlocks =
                Embedding<EmbeddingSpec{.vocabulary = 7, .width = 5, .scale = 3}, S, Cpu, W>>;
 
 template <class S, class W = Trainable>
-using SelfBlocks = std::tuple<
-    Attention<AttentionSpec{.hidden = 12, .heads = 3, .bias = true, .output_bias = true}, S, Cpu, W>,
-    EncoderBlock<EncoderBlockSpec{.hidden = 8, .heads = 2, .inner = 12}, S, Cpu, W>,
-    DecoderBlock<DecoderBlockSpec{.hidden = 12,
-                                  .heads = 4,
-                                  .kv_heads = 2,
-                                  .head_width = 6,
-                                  .inner = 20,
-                                  .output_norms = true,
-                                  .head_norm = true,
-                                  .attention_soft_cap = 5,
-                                  .window = 4},
-                 S, Cpu, W>>;
+using TransformerBlocks =
+    std::tuple<EncoderBlock<EncoderBlockSpec{.hidden = 8, .heads = 2, .inner = 12}, S, Cpu, W>,
+               DecoderBlock<DecoderBlockSpec{.hidden = 12,
+                                             .heads = 4,
+                                             .kv_heads = 2,
+                                             .head_width = 6,
+                                             .inner = 20,
+                                             .output_norms = true,
+                                             .head_norm = true,
+                                             .attention_soft_cap = 5,
+                                             .window = 4},
+                            S, Cpu, W>>;
+
+template <class S, class W = Trainable>
+using SelfBlocks = decltype(std::tuple_cat(
+    std::declval<std::tuple<
+        Attention<AttentionSpec{.hidden = 12, .heads = 3, .bias = true, .output_bias = true}, S, Cpu, W>>>(),
+    std::declval<TransformerBlocks<S, W>>()));
 
 inline constexpr PerceiverLayerSpec perceiver_layer{.hidden = 8, .context = 6, .heads = 2, .inner = 9};
 
@@ -58,8 +64,7 @@ using EveryBlock =
 template <class S, class W = Trainable>
 using LargestBlocks = decltype(std::tuple_cat(
     std::declval<std::tuple<ResidualMlp<ResidualMlpSpec{.width = 37, .inner = 40, .layers = 2}, S, Cpu, W>,
-                            Embedding<EmbeddingSpec{.vocabulary = 7, .width = 5, .scale = 3}, S, Cpu, W>,
-                            PerceiverLayer<perceiver_layer, S, Cpu, W>>>(),
-    std::declval<SelfBlocks<S, W>>(), std::declval<Resamplers<S, W>>()));
+                            Embedding<EmbeddingSpec{.vocabulary = 7, .width = 5, .scale = 3}, S, Cpu, W>>>(),
+    std::declval<TransformerBlocks<S, W>>(), std::declval<Resamplers<S, W>>()));
 
 }  // namespace hyperblocks::test

@@ -78,6 +78,8 @@ struct ParameterOf {
 };
 template <class Stored, class Scalar, class Device, Index out, Index in>
 struct ParameterOf<Role::value, Frozen<Stored>, Scalar, Device, out, in> {
+  static_assert(std::same_as<Accumulator<Stored>, Accumulator<Scalar>>,
+                "hyperblocks: a block in double takes weights frozen as double, other blocks take others");
   using Type = FrozenMatrix<Stored, Device, out, in>;
 };
 template <class Stored, class Scalar, class Device, Index... extents>
