@@ -31,8 +31,8 @@ struct RopeScaling {
 /// every row, or, where that is empty, first, first + 1 ... in each sequence.
 template <class Float, class Device>
 struct Rotary {
-  View<const Float, Device, dyn, dyn> cosines, sines;
-  View<const std::int32_t, Device, dyn> positions;
+  View<const Float, Device, dyn, dyn> cosines = {}, sines = {};
+  View<const std::int32_t, Device, dyn> positions = {};
   Index first = 0;
 };
 
