@@ -209,3 +209,26 @@ TEST_CASE("an update of rank zero changes nothing") {
               hb::Write::assign);
   CHECK(every_gradient(subject) == gradients);
 }
+
+TEST_CASE("an update may be a bias alone") {
+  Cpu cpu;
+  using B = hb::Linear<hb::LinearSpec{.in = 40, .out = 33}, float, Cpu>;
+  Case<B> subject(cpu, {.length = 5}, 3);
+  hb::Tensor<float, Cpu, 33> c(cpu), dc(cpu);
+  hb::Random random(5);
+  hb::fill_normal(cpu, c, random, 1);
+
+  const hb::ArenaScope scope(cpu);
+  B::Tape tape;
+  B::forward(cpu, subject.params, {subject.x, {.bias = c}}, subject.y, &tape);
+  B::backward(cpu, subject.params, tape, subject.dy, {subject.dx, {.bias = dc}}, subject.gradients,
+              hb::Write::assign);
+  CHECK(std::ranges::equal(dc.span(), subject.gradients.bias.span()));
+  const auto gradients = every_gradient(subject);
+  const std::vector<float> found(subject.y.span().begin(), subject.y.span().end());
+
+  for (hb::Index i = 0; i < 33; ++i) subject.params.bias(i) += c(i);
+  subject.train(cpu, hb::Write::assign);
+  CHECK(std::ranges::equal(subject.y.span(), found));
+  CHECK(every_gradient(subject) == gradients);
+}

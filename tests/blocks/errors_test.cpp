@@ -92,17 +92,19 @@ TEST_CASE("rotary tables that do not fit") {
   const auto refused = [&](std::initializer_list<const char*> texts, auto change) {
     check_refused<Decoder>(feed, texts, [&](Cpu& cpu, auto& input) { change(cpu, input.setup.rotary); });
   };
-  refused({"no rotary tables", "Attention", "(positions, 2)", "tables (0, 0)"},
-          [](Cpu&, auto& rotary) { rotary = {}; });
+  refused(
+      {"the rotary tables do not fit the heads", "Attention: setup.rotary", "(positions, 2)", "found none"},
+      [](Cpu&, auto& rotary) { rotary = {}; });
   hb::Tensor<float, Cpu, dyn, dyn> wide, narrow, one;
-  refused({"no rotary tables", "tables (6, 3)"}, [&](Cpu& cpu, auto& rotary) {
+  refused({"the rotary tables do not fit the heads", "found (6, 3)"}, [&](Cpu& cpu, auto& rotary) {
     wide = hb::Tensor<float, Cpu, dyn, dyn>(cpu, 6, 3);
     rotary.cosines = wide, rotary.sines = wide;
   });
-  refused({"the shapes differ", "ops::rope", "(6, 2)", "(6, 1)"}, [&](Cpu& cpu, auto& rotary) {
-    narrow = hb::Tensor<float, Cpu, dyn, dyn>(cpu, 6, 1);
-    rotary.sines = narrow;
-  });
+  refused({"the shapes differ", "ops::rope: cosines and sines", "(6, 2)", "(6, 1)"},
+          [&](Cpu& cpu, auto& rotary) {
+            narrow = hb::Tensor<float, Cpu, dyn, dyn>(cpu, 6, 1);
+            rotary.sines = narrow;
+          });
   refused({"a position is outside of the tables", "0 .. 3", "4 of token 4"}, [&](Cpu& cpu, auto& rotary) {
     one = hb::Tensor<float, Cpu, dyn, dyn>(cpu, 4, 2);
     rotary = {one, one, {}, 0};
@@ -114,7 +116,8 @@ TEST_CASE("rotary tables that do not fit") {
     positions = hb::Tensor<std::int32_t, Cpu, dyn>(cpu, 9);
     rotary.positions = positions;
   });
-  check_refused<Decoder>({.count = 2, .length = 5, .interleaved = true}, {"no rotary tables", "interleaved"},
+  check_refused<Decoder>({.count = 2, .length = 5, .interleaved = true},
+                         {"interleaved sequences do not say their positions", "found none"},
                          [](Cpu&, auto& input) { input.setup.rotary.positions = {}; });
 }
 
@@ -154,6 +157,21 @@ TEST_CASE("outputs and gradients with a wrong number of rows") {
   });
 }
 
+TEST_CASE("a tape that forward was not given") {
+  hb::test::for_every_block<hb::test::EveryBlock<float>>([]<class B>(std::type_identity<B>) {
+    Cpu cpu;
+    Case<B> subject(cpu, {.count = 2, .length = 4}, 3);
+    const hb::ArenaScope scope(cpu);
+    const typename B::Tape tape;
+    check_error(
+        [&] {
+          B::backward(cpu, subject.params, tape, subject.dy, subject.input_gradient(), subject.gradients,
+                      hb::Write::assign);
+        },
+        {"the rows are not those of forward's tape", "expected 0, as the tape is empty, found"});
+  });
+}
+
 TEST_CASE("low-rank updates that do not fit") {
   Cpu cpu;
   Case<Linear> subject(cpu, {.length = 5}, 3);
@@ -164,6 +182,7 @@ TEST_CASE("low-rank updates that do not fit") {
   };
   check_error(forward({.a = a, .b = wrong}), {"the rank of A and B", "expected 2, found 5"});
   check_error(forward({.a = a}), {"the rank of A and B", "expected 2, found 0"});
+  check_error(forward({.b = b}), {"the rank of A and B", "expected 0, found 2"});
   CHECK_NOTHROW(forward({.a = a, .b = b})());
 
   const hb::ArenaScope scope(cpu);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <hyperblocks/core/tensor.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 #include <span>
@@ -79,6 +80,28 @@ TEST_CASE("poison fills what is taken with NaN of every scalar") {
   cpu.arena().poison(false);
   cpu.arena().release({});
   CHECK(all_are(bytes_at(cpu.arena().take(8), 8), 0xff));  // left as it was
+}
+
+TEST_CASE("poison fills what is released, in every chunk that a scope reached") {
+  Cpu cpu;
+  cpu.arena().poison(true);
+  void* const kept = cpu.arena().take(mebibyte / 2);
+  void *first = nullptr, *second = nullptr, *third = nullptr;
+  {
+    const ArenaScope scope(cpu);
+    first = cpu.arena().take(1000);
+    second = cpu.arena().take(2 * mebibyte);
+    third = cpu.arena().take(3 * mebibyte);
+    REQUIRE(cpu.arena().allocations() == 3);
+    std::memset(kept, 1, mebibyte / 2);
+    std::memset(first, 1, 1000);
+    std::memset(second, 1, 2 * mebibyte);
+    std::memset(third, 1, 3 * mebibyte);
+  }
+  CHECK(all_are(bytes_at(kept, mebibyte / 2), 1));
+  CHECK(all_are(bytes_at(first, 1000), 0xff));
+  CHECK(all_are(bytes_at(second, 2 * mebibyte), 0xff));
+  CHECK(all_are(bytes_at(third, 3 * mebibyte), 0xff));
 }
 
 TEST_CASE("sizes that no memory has are an Error, and the arena remains usable") {

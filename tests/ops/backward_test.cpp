@@ -140,9 +140,8 @@ TEST_CASE_TEMPLATE("backward of embedding and rotary positions", S, float, bf16,
     });
   for (const RopeLayout layout : {RopeLayout::half_split, RopeLayout::interleaved})
     check_against_double<S>([=]<class T>(Cpu& cpu, const Inputs<T>& in, Outputs<T>& out) {
-      Tensor<Accumulator<T>, Cpu, dyn, dyn> cosines(cpu, rows, 11), sines(cpu, rows, 11);
-      rope_tables<Accumulator<T>>({}, 10000, 22, rows, cosines.span(), sines.span());
+      const RopeTables<Accumulator<T>, Cpu> tables(cpu, 10000, 22, rows);
       std::copy_n(in.dy.data(), in.dy.size(), out.dx.data());
-      RowOps::rope<T>(cpu, out.dx, {cosines, sines, {}}, rows, 7, layout, true);
+      RowOps::rope<T>(cpu, out.dx, tables, rows, 7, layout, true);
     });
 }

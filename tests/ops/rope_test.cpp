@@ -35,13 +35,6 @@ double stretched(double length, double factor, double context) {
   return 1 / (kept / length + (1 - kept) / (factor * length));
 }
 
-struct Tables {
-  Tables(Cpu& cpu, Index positions, Index half) : cosines(cpu, positions, half), sines(cpu, positions, half) {
-    rope_tables<float>({}, 100, 2 * half, positions, cosines.span(), sines.span());
-  }
-  Tensor<float, Cpu, dyn, dyn> cosines, sines;
-};
-
 }  // namespace
 
 TEST_CASE("frequencies: plain, linear, llama3") {
@@ -102,7 +95,7 @@ TEST_CASE_TEMPLATE("tables are computed in double and rounded once", Float, floa
 
 TEST_CASE("explicit positions: every row as if it stood alone at its position") {
   Cpu cpu;
-  const Tables tables(cpu, 10, 3);
+  const RopeTables<float, Cpu> tables(cpu, 100, 6, 10);
   const std::vector<std::int32_t> positions = {5, 0, 9, 9, 2, 7};
   Tensor<std::int32_t, Cpu, dyn> on_device(cpu, 6);
   on_device.upload(cpu, positions);
@@ -125,7 +118,7 @@ TEST_CASE("explicit positions: every row as if it stood alone at its position") 
 
 TEST_CASE("positions beyond the tables are errors, and nothing is turned") {
   Cpu cpu;
-  const Tables tables(cpu, 10, 3);
+  const RopeTables<float, Cpu> tables(cpu, 100, 6, 10);
   auto x = random_tensor<float, dyn, dyn>(cpu, 2, 4, 6);
   const std::vector<double> before = numbers(x);
   const auto turn = [&](const std::array<std::int32_t, 4>& positions) {

@@ -117,11 +117,7 @@ TEST_CASE_TEMPLATE("rotary positions turn pairs, and back", S, float, double, bf
   using Sum = Accumulator<S>;
   Cpu cpu;
   constexpr Index tokens = 6, heads = 2, width = 10, rotated = 6, first = 3;
-  std::vector<Sum> c(10 * 3), s(10 * 3);
-  rope_tables<Sum>({}, 10000, rotated, 10, c, s);
-  Tensor<Sum, Cpu, dyn, dyn> cosines(cpu, 10, 3), sines(cpu, 10, 3);
-  cosines.upload(cpu, c);
-  sines.upload(cpu, s);
+  const RopeTables<Sum, Cpu> tables(cpu, 10000, rotated, 10);
   const auto x = random_tensor<S, dyn, dyn>(cpu, 7, tokens, heads * width);
   for (const RopeLayout layout : {RopeLayout::half_split, RopeLayout::interleaved}) {
     std::vector<double> expected = numbers(x);
@@ -137,7 +133,7 @@ TEST_CASE_TEMPLATE("rotary positions turn pairs, and back", S, float, double, bf
           a = turned;
         }
     const auto turn = [&](Cpu& device, auto& y, bool inverse) {
-      RowOps::rope<S>(device, y, {cosines, sines, {}, first}, 3, heads, layout, inverse);
+      RowOps::rope<S>(device, y, {tables.cosines, tables.sines, {}, first}, 3, heads, layout, inverse);
     };
     for (const bool back : {false, true})
       check_everywhere(back ? numbers(x) : expected, 2 * tolerance<S>(), [&](Cpu& device) {

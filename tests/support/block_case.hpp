@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -146,7 +147,8 @@ class Case {
     if constexpr (TakesSetup<B>) {
       result.setup.sequences = sequences();
       result.setup.mask = mask();
-      result.setup.rotary = {cosines_, sines_, {}, 1};
+      result.setup.rotary = *tables_;
+      result.setup.rotary.first = 1;
       if (feed_.interleaved && B::rotated > 0) result.setup.rotary.positions = positions_;
     }
     if constexpr (TakesContext<B>) {
@@ -200,11 +202,7 @@ class Case {
   }
 
   void prepare_rotary(Cpu& cpu) {
-    using Sum = Accumulator<Scalar>;
-    const Index positions = feed_.length + 1, half = B::rotated / 2;
-    cosines_ = Tensor<Sum, Cpu, dyn, dyn>(cpu, positions, half);
-    sines_ = Tensor<Sum, Cpu, dyn, dyn>(cpu, positions, half);
-    rope_tables<Sum>({}, 100, B::rotated, positions, cosines_.span(), sines_.span());
+    tables_.emplace(cpu, 100, B::rotated, feed_.length + 1);
     positions_ = Tensor<std::int32_t, Cpu, dyn>(cpu, feed_.rows());
     for (Index row = 0; row < feed_.rows(); ++row)
       positions_(row) = static_cast<std::int32_t>(1 + row / feed_.count);
@@ -261,7 +259,7 @@ class Case {
 
   Feed feed_;
   Tensor<std::int32_t, Cpu, dyn> positions_;
-  Tensor<Accumulator<Scalar>, Cpu, dyn, dyn> cosines_, sines_;
+  std::optional<RopeTables<Accumulator<Scalar>, Cpu>> tables_;
   std::vector<Factor> factors_;
   UpdatesOf<B> updates_;
 };

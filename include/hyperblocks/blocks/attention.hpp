@@ -76,7 +76,7 @@ struct AttentionSetup {
   View<const Scalar, Device, dyn, context_width> context = {};  ///< cross attention only, as the next
   Sequences context_sequences = {};
   Rotary<Accumulator<Scalar>, Device> rotary = {};
-  AttentionMask mask = {};  ///< where a query may see a key
+  AttentionMask mask = {};  ///< where a query may see a key; kept by the caller until backward is done
 };
 
 namespace detail {
@@ -301,14 +301,15 @@ struct Attention {
                    bool inverse) {
     if constexpr (spec.rotated > 0) {
       const Sequences& sequences = tape.sequences;
-      check(2 * rotary.cosines.columns() == spec.rotated &&
-                (rotary.positions || sequences.length_stride == 1 || sequences.count <= 1),
-            [&] {
-              return Error("no rotary tables for these rows", "Attention",
-                           "tables (positions, " + std::to_string(spec.rotated / 2) +
-                               "), and positions of every row where sequences are interleaved",
-                           "tables " + to_string(rotary.cosines.shape().all()));
-            });
+      check(2 * rotary.cosines.columns() == spec.rotated, [&] {
+        return Error("the rotary tables do not fit the heads", "Attention: setup.rotary",
+                     "(positions, " + std::to_string(spec.rotated / 2) + ")",
+                     rotary.cosines ? to_string(rotary.cosines.shape().all()) : "none");
+      });
+      check(rotary.positions || sequences.length_stride == 1 || sequences.count <= 1, [] {
+        return Error("interleaved sequences do not say their positions", "Attention: setup.rotary",
+                     "the position of every row", "none");
+      });
       ops::rope<Scalar>(device, query, rotary, sequences.length, spec.heads, spec.layout, inverse);
       ops::rope<Scalar>(device, key, rotary, sequences.length, spec.key_heads(), spec.layout, inverse);
     }

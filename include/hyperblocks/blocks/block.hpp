@@ -72,6 +72,14 @@ constexpr auto rows_of(const Input& input) {
 }
 
 namespace detail {
+/// Every backward pass ends in blocks that ask this: a tape that forward did not fill has no rows.
+inline void check_tape(const char* where, Index taped, Index found) {
+  check(taped == found, [&] {
+    return Error("the rows are not those of forward's tape", where,
+                 std::to_string(taped) + (taped == 0 ? ", as the tape is empty" : ""), std::to_string(found));
+  });
+}
+
 /// Parts and tape of a block that may be Nothing.
 template <class Block, Role role>
 struct PartsOf {

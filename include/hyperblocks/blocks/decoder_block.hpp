@@ -2,7 +2,8 @@
 // Copyright 2026 The hyperblocks authors
 // DecoderBlock: a layer of a language model: causal self attention with rotary positions, gated MLP,
 // RMSNorms. What differs between Llama, Qwen3 (norms of q's and k's heads) and Gemma (norms behind each
-// branch, soft cap, 1 + weight) is a field of the spec.
+// branch, soft cap, 1 + weight) is a field of the spec. Its rotary tables come with the input (ops/rope.hpp):
+//   DecoderBlock::forward(cpu, params, {.x = x, .setup = {.rotary = tables}}, y);
 #pragma once
 
 #include <hyperblocks/blocks/transformer_block.hpp>

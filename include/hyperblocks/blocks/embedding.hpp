@@ -50,6 +50,7 @@ struct Embedding {
 
   static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient,
                        Gradients& gradients, Write write) {
+    detail::check_tape("Embedding", tape.ids.size(), dy.rows());
     if constexpr (std::same_as<Weights, Trainable>)
       ops::embedding_backward<Scalar>(device, tape.ids, dy, gradients.weight, spec.scale, write);
   }

@@ -57,8 +57,8 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
                        InputGradient dinput, Gradients& gradients, Write write,
                        Write write_x = Write::assign) {
     const auto& [x, update] = tape.input;
-    const auto& wanted = dinput.updates;
-    check(update || !(wanted.a || wanted.b || wanted.bias), [] {
+    detail::check_tape("Linear", x.rows(), dy.rows());
+    check(update || !dinput.updates, [] {
       return Error("gradients of an update that forward did not have", "Linear", "an update in its input",
                    "none");
     });

@@ -45,6 +45,7 @@ struct RmsNorm : RowBlock<Scalar, Device, spec.width, spec.width> {
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
                        InputGradient dx, Gradients& gradients, Write write) {
+    detail::check_tape("RmsNorm", tape.input.rows(), dy.rows());
     View<Scalar, Device, dyn> dweight;
     if constexpr (std::same_as<Weights, Trainable>) dweight = gradients.weight.view();
     ops::rms_norm_backward<Scalar>(device, tape.input, params.weight, dy, dx, dweight, spec.epsilon,
@@ -93,6 +94,7 @@ struct LayerNorm : RowBlock<Scalar, Device, spec.width, spec.width> {
 
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
                        InputGradient dx, Gradients& gradients, Write write) {
+    detail::check_tape("LayerNorm", tape.input.rows(), dy.rows());
     View<Scalar, Device, dyn> dweight, dbias;
     if constexpr (std::same_as<Weights, Trainable>) {
       dweight = gradients.weight.view();

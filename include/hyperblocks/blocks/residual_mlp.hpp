@@ -35,6 +35,7 @@ struct Activate : RowBlock<Scalar_, Device_, width, width> {
   }
   static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient dx,
                        Gradients&, Write) {
+    detail::check_tape("Activate", tape.input.rows(), dy.rows());
     if (dx) ops::activate_backward<Scalar>(device, activation, tape.input, dy, dx);
   }
 };

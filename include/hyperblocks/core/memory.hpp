@@ -65,16 +65,28 @@ class Arena {
 
   Mark mark() const { return top_; }
   /// Everything taken since the mark becomes free; memory is kept for the next call.
-  void release(Mark mark) { top_ = mark; }
+  void release(Mark mark) {
+    if (poisons_) spoil(mark);
+    top_ = mark;
+  }
 
   /// Bytes held from the device, and how often the device was asked: constant once warm.
   std::size_t capacity() const { return capacity_; }
   std::size_t allocations() const { return chunks_.size(); }
 
-  /// Fills what is taken with 0xff (NaN in every scalar), so that tests see reads of unwritten scratch.
+  /// Fills what is taken and what is released with 0xff (NaN in every scalar): reads of unwritten scratch, or
+  /// of a tape whose scope has ended, then show.
   void poison(bool on) { poisons_ = on; }
 
  private:
+  void spoil(Mark from) {
+    for (std::size_t i = from.chunk; i < chunks_.size() && i <= top_.chunk; ++i) {
+      const std::size_t begin = i == from.chunk ? from.offset : 0;
+      const std::size_t end = i == top_.chunk ? top_.offset : chunks_[i].size;
+      if (begin < end) memory_->fill(static_cast<char*>(chunks_[i].bytes.get()) + begin, 0xff, end - begin);
+    }
+  }
+
   void grow(std::size_t size) {
     constexpr std::size_t smallest = std::size_t{1} << 20;
     chunks_.push_back(memory_->allocate(std::max({size, smallest, capacity_ / 4})));

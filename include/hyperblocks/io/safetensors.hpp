@@ -3,6 +3,7 @@
 // safetensors: u64 header length, JSON header, data. The reader maps the file, checks the whole header
 // (offsets tile the data without hole, overlap or rest) and copies nothing until a tensor is asked for. NaN
 // and infinity are numbers like others here: they are read and written as they stand.
+//   save(cpu, params, "block.safetensors");    load(cpu, params, SafetensorsFile("block.safetensors"));
 #pragma once
 
 #include <algorithm>

@@ -58,7 +58,7 @@ Heads<Scalar> heads_across(const View<Scalar, Device, extents...>& x, Index head
 }
 
 /// Non-zero where a query may see a key; without `allowed` everywhere. A stride of 0 repeats: a padding mask
-/// (batch, 1, 1, keys) has head_stride = query_stride = 0.
+/// (batch, keys) is {.allowed = bytes, .batch_stride = keys}.
 struct AttentionMask {
   const std::uint8_t* allowed = nullptr;
   Index batch_stride = 0, head_stride = 0, query_stride = 0, key_stride = 1;

@@ -15,8 +15,8 @@ struct LowRank {
   double scale = 1;                       ///< not used where gradients are received
   View<Scalar, Device, out> bias = {};    // C, optional
 
-  /// An update without factors is none.
-  explicit operator bool() const { return static_cast<bool>(a); }
+  /// Whether any part is given; A and B come together, C also alone.
+  explicit operator bool() const { return a || b || bias; }
 };
 
 }  // namespace hyperblocks

@@ -2,12 +2,14 @@
 // Copyright 2026 The hyperblocks authors
 // Rotary position embedding, the part that no device changes: which elements form a pair, and the tables of
 // cos(position f_i) and sin(position f_i) with f_i = base^(-2i / rotated), scaled for long contexts.
+//   RopeTables<float, Cpu> tables(cpu, 10000, Block::rotated, positions);    input.setup.rotary = tables;
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <span>
+#include <vector>
 
 #include <hyperblocks/core/tensor.hpp>
 
@@ -69,5 +71,22 @@ void rope_tables(const RopeScaling& scaling, double base, Index rotated, Index p
     }
   }
 }
+
+/// Tables of the first so many positions, with their memory.
+template <class Float, class Device>
+struct RopeTables {
+  Tensor<Float, Device, dyn, dyn> cosines, sines;  // (positions, rotated / 2)
+
+  RopeTables(Device& device, double base, Index rotated, Index positions, const RopeScaling& scaling = {})
+      : cosines(device, positions, rotated / 2), sines(device, positions, rotated / 2) {
+    const auto size = static_cast<std::size_t>(cosines.size());
+    std::vector<Float> host_cosines(size), host_sines(size);
+    rope_tables<Float>(scaling, base, rotated, positions, host_cosines, host_sines);
+    cosines.upload(device, host_cosines);
+    sines.upload(device, host_sines);
+  }
+
+  operator Rotary<Float, Device>() const { return {cosines, sines}; }
+};
 
 }  // namespace hyperblocks

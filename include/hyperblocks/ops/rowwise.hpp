@@ -78,7 +78,7 @@ template <RealScalar Scalar, class Device>
 void rope(Device& device, Rows<Scalar, Device> x,
           const Rotary<Accumulator<Scalar>, std::type_identity_t<Device>>& rotary, Index tokens_per_sequence,
           Index heads, RopeLayout layout, bool inverse) {
-  detail::check_same("ops::rope", rotary.cosines, rotary.sines);
+  detail::check_same("ops::rope: cosines and sines", rotary.cosines, rotary.sines);
   check(heads > 0 && x.columns() % heads == 0 && 2 * rotary.cosines.columns() <= x.columns() / heads, [&] {
     return Error("the shapes do not fit: heads and tables", "ops::rope",
                  "heads that divide " + std::to_string(x.columns()) + " into widths of at least " +
