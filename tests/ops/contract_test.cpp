@@ -401,7 +401,8 @@ TEST_CASE("rotary positions and embeddings refuse what does not fit") {
   constexpr const char* heads = "the shapes do not fit: heads and tables";
   constexpr const char* widths = "heads that divide 8 into widths of at least 2";
   check_refused({
-      {"ops::rope", "the shapes differ", "(4, 1)", "(4, 2)", rope(w.rotary(4, 1, 2), 2, 2)},
+      {"ops::rope: cosines and sines", "the shapes differ", "(4, 1)", "(4, 2)",
+       rope(w.rotary(4, 1, 2), 2, 2)},
       {"ops::rope", heads, widths, "3 heads", rope(w.rotary(4, 1, 1), 2, 3)},
       {"ops::rope", heads, widths, "8 heads", rope(w.rotary(4, 1, 1), 2, 8)},
       {"ops::rope", heads, widths, "0 heads", rope(w.rotary(4, 1, 1), 2, 0)},
