@@ -27,6 +27,8 @@ struct RopeScaling {
   double low_frequency_factor = 1;  ///< llama3 only, as the next two
   double high_frequency_factor = 4;
   double original_positions = 8192;
+
+  friend constexpr bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
 /// A pass's tables on the device, (positions, rotated / 2), and the positions of its tokens: `positions` of
