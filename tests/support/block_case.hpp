@@ -13,6 +13,8 @@
 #include <hyperblocks/blocks/attention.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
+#include "update_case.hpp"
+
 namespace hyperblocks::test {
 
 /// What a case feeds a block with: sequences, one after the other or interleaved; keys may be hidden by a
@@ -79,7 +81,7 @@ class Case {
     if constexpr (TakesSetup<B>) prepare_rotary(cpu);
     if (feed.masked) prepare_mask(random);
     if constexpr (TakesUpdates<B>)
-      if (feed.updated) prepare_updates(cpu, random);
+      if (feed.updated) updates_.prepare(cpu, random);
   }
 
   const Feed& feed() const { return feed_; }
@@ -118,7 +120,7 @@ class Case {
     if constexpr (TakesContext<B>)
       f("context", std::vector<Index>{context.extent(0), context_width}, context.span(),
         Span(dcontext.span()), false);
-    for (Factor& factor : factors_)
+    for (auto& factor : updates_.factors)
       f(factor.name, factor.shape, factor.values.span(), Span(factor.gradient.span()), true);
   }
 
@@ -178,13 +180,6 @@ class Case {
   std::vector<std::uint8_t> allowed;  ///< (sequences, keys), or empty: the mask
 
  private:
-  /// A part of a low-rank update.
-  struct Factor {
-    std::string name;
-    std::vector<Index> shape;
-    Tensor<Scalar, Cpu, dyn> values, gradient;
-  };
-
   static Index context_length(const Feed& feed) { return feed.length + 3; }
   static Index context_rows(const Feed& feed) {
     return TakesContext<B> ? feed.count * context_length(feed) : 0;
@@ -219,49 +214,10 @@ class Case {
     return {.allowed = allowed.data(), .batch_stride = static_cast<Index>(allowed.size()) / feed_.count};
   }
 
-  template <class V, class... RunTime>
-  static void look_at(V& view, Scalar* data, RunTime... run_time) {
-    view = V(data, typename V::ShapeType(run_time...));
-  }
-
-  void prepare_updates(Cpu& cpu, Random& random) {
-    constexpr Index rank = 3;
-    const auto part = [&](const std::string& place, auto& value, auto& gradient,
-                          const std::vector<Index>& shape, auto... run_time) {
-      Index size = 1;
-      for (const Index extent : shape) size *= extent;
-      factors_.push_back(
-          {place, shape, Tensor<Scalar, Cpu, dyn>(cpu, size), Tensor<Scalar, Cpu, dyn>(cpu, size)});
-      fill_normal(cpu, factors_.back().values, random, 0.3);
-      look_at(value, factors_.back().values.data(), run_time...);
-      look_at(gradient, factors_.back().gradient.data(), run_time...);
-    };
-    visit(
-        [&]<class Value, class Gradient>(const std::string& linear, Value& value, Gradient& gradient) {
-          const std::string place = hyperblocks::detail::joined("updates", linear);
-          const Index inner = decltype(value.a)::ShapeType::static_extents[1];
-          const Index outer = decltype(value.b)::ShapeType::static_extents[0];
-          value.scale = 0.7;
-          part(place + ".a", value.a, gradient.a, {rank, inner}, rank);
-          part(place + ".b", value.b, gradient.b, {outer, rank}, rank);
-          part(place + ".bias", value.bias, gradient.bias, {outer});
-        },
-        updates_.values, updates_.gradients);
-  }
-
-  template <class Block>
-  struct UpdatesOf {};
-  template <TakesUpdates Block>
-  struct UpdatesOf<Block> {
-    typename Block::template Updates<const Scalar> values;
-    typename Block::template Updates<Scalar> gradients;
-  };
-
   Feed feed_;
   Tensor<std::int32_t, Cpu, dyn> positions_;
   std::optional<RopeTables<Accumulator<Scalar>, Cpu>> tables_;
-  std::vector<Factor> factors_;
-  UpdatesOf<B> updates_;
+  std::conditional_t<TakesUpdates<B>, UpdateCase<B>, NoUpdates<Scalar>> updates_;
 };
 
 }  // namespace hyperblocks::test

@@ -5,6 +5,8 @@
 // heads, rotary positions, soft cap, causality, sliding window. Rows of many sequences lie in one matrix.
 #pragma once
 
+#include <span>
+
 #include <hyperblocks/blocks/linear.hpp>
 #include <hyperblocks/blocks/norm.hpp>
 #include <hyperblocks/ops/attention.hpp>
@@ -69,6 +71,15 @@ struct Sequences {
   }
 };
 
+/// Keys and values of the tokens before a pass's own, (sequences, capacity, key width), and how many there
+/// are of each sequence. Forward writes the pass's behind them; the caller counts them when all layers are
+/// done.
+template <class Scalar, class Device>
+struct AttentionCache {
+  View<Scalar, Device, dyn, dyn, dyn> keys = {}, values = {};
+  std::span<const Index> lengths = {};  // on the host
+};
+
 /// What a pass says about its rows besides their numbers.
 template <class Scalar, class Device, Index context_width>
 struct AttentionSetup {
@@ -77,6 +88,8 @@ struct AttentionSetup {
   Sequences context_sequences = {};
   Rotary<Accumulator<Scalar>, Device> rotary = {};
   AttentionMask mask = {};  ///< where a query may see a key; kept by the caller until backward is done
+  Index window = 0;         ///< in place of the spec's, unless 0
+  AttentionCache<Scalar, Device> cache = {};  ///< generation: no backward pass follows
 };
 
 namespace detail {
@@ -216,12 +229,15 @@ struct Attention {
     } else {
       t.query = query, t.key = key;
     }
-    turn(device, t.setup.rotary, t, t.query, t.key, false);
-
     t.merged = take<Scalar, dyn, query_width>(device, input.x.rows());
-    if (tape) t.log_sum_exp = take<Accumulator<Scalar>, dyn>(device, input.x.rows() * spec.heads);
-    ops::attention<Scalar>(device, options(t.setup), queries(t, t.query), keys(t, t.key), keys(t, t.value),
-                           queries(t, t.merged), t.log_sum_exp);
+    if (t.setup.cache.keys) {
+      attend_cached(device, t, tape != nullptr);
+    } else {
+      turn(device, t.setup.rotary, t, t.query, t.key, false);
+      if (tape) t.log_sum_exp = take<Accumulator<Scalar>, dyn>(device, input.x.rows() * spec.heads);
+      ops::attention<Scalar>(device, options(t.setup), queries(t, t.query), keys(t, t.key), keys(t, t.value),
+                             queries(t, t.merged), t.log_sum_exp);
+    }
     Merge::forward(device, params.output, {t.merged, updates.output}, y, &t.merge);
   }
 
@@ -283,7 +299,7 @@ struct Attention {
 
   static AttentionOptions options(const Setup& setup) {
     const double scale = spec.scale != 0 ? spec.scale : 1 / std::sqrt(static_cast<double>(width));
-    return {scale, spec.soft_cap, spec.causal, spec.window, setup.mask};
+    return {scale, spec.soft_cap, spec.causal, setup.window != 0 ? setup.window : spec.window, setup.mask};
   }
 
   template <class S>
@@ -293,6 +309,70 @@ struct Attention {
   template <class S>
   static Heads<S> keys(const Tape& tape, View<S, Device, dyn, key_width> x) {
     return tape.key_sequences.heads_of(x, spec.key_heads());
+  }
+
+  /// Queries against the cached keys and those of this pass, which join the cache; sequences side by side
+  /// that have equally many go together.
+  static void attend_cached(Device& device, const Tape& t, bool keeps_tape) {
+    const auto& [keys, values, lengths] = t.setup.cache;
+    const auto& [count, length, count_stride, length_stride] = t.sequences;
+    check(!keeps_tape && !crosses && length_stride == 1, [] {
+      return Error("a cache does not fit this pass", "Attention: setup.cache",
+                   "self attention without a tape, along rows", "another");
+    });
+    check(keys.shape().all() == values.shape().all() && keys.extent(0) == count &&
+              keys.columns() == key_width && lengths.size() == static_cast<std::size_t>(count),
+          [&] {
+            return Error("the cache does not fit the rows", "Attention: setup.cache",
+                         "(" + std::to_string(count) + ", capacity, " + std::to_string(key_width) +
+                             ") and as many lengths",
+                         to_string(keys.shape().all()) + " and " + std::to_string(lengths.size()));
+          });
+    for (Index first = 0, last = 0; first < count; first = last) {
+      const Index past = lengths[static_cast<std::size_t>(first)];
+      while (last < count && lengths[static_cast<std::size_t>(last)] == past) ++last;
+      attend_run(device, t, first, last - first, past);
+    }
+  }
+
+  static void attend_run(Device& device, const Tape& t, Index first, Index count, Index past) {
+    const auto& cache = t.setup.cache;
+    const Index length = t.sequences.length, capacity = cache.keys.extent(1), total = past + length;
+    check(past >= 0 && total <= capacity, [&] {
+      return Error("the cache is full", "Attention: setup.cache",
+                   "at most " + std::to_string(capacity) + " tokens",
+                   std::to_string(past) + " and " + std::to_string(length) + " more");
+    });
+    const auto part = [&](const auto& rows) { return rows.slice(first * length, count * length); };
+    Tape run;
+    run.sequences = {count, length};
+    run.query = part(t.query), run.key = part(t.key), run.value = part(t.value), run.merged = part(t.merged);
+    auto rotary = t.setup.rotary;
+    if (rotary.positions)
+      rotary.positions = part(rotary.positions);
+    else
+      rotary.first += past;
+    turn(device, rotary, run, run.query, run.key, false);
+
+    const auto append = [&](const auto& rows, const auto& cached, Index i) {
+      const auto sequence = cached.slice(first + i, 1).template reshape<dyn, key_width>(capacity);
+      ops::cast<Scalar, Scalar>(device, rows.slice(i * length, length), sequence.slice(past, length));
+    };
+    for (Index i = 0; i < count; ++i) append(run.key, cache.keys, i), append(run.value, cache.values, i);
+    const auto seen = [&](const auto& cached) {
+      return Heads<const Scalar>{cached.slice(first, count).data(),
+                                 count,
+                                 total,
+                                 spec.key_heads(),
+                                 width,
+                                 capacity * key_width,
+                                 key_width,
+                                 width};
+    };
+    AttentionOptions choice = options(t.setup);
+    if (choice.mask.allowed != nullptr) choice.mask.allowed += first * choice.mask.batch_stride;
+    ops::attention<Scalar>(device, choice, queries(run, run.query), seen(cache.keys), seen(cache.values),
+                           queries(run, run.merged), {});
   }
 
   /// Rotary positions of queries and keys, or of their gradients.

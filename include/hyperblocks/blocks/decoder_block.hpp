@@ -30,26 +30,34 @@ struct DecoderBlockSpec {
   constexpr Index width() const { return head_width != 0 || heads == 0 ? head_width : hidden / heads; }
 };
 
+namespace detail {
+/// A struct around the alias: g++ 12 crashes on aliases whose spec still depends on a template argument.
+template <DecoderBlockSpec spec, RealScalar Scalar, class Device, class Weights>
+struct DecoderBlockOf {
+  using Type = TransformerBlock<
+      Attention<AttentionSpec{.hidden = spec.hidden,
+                              .heads = spec.heads,
+                              .kv_heads = spec.kv_heads,
+                              .head_width = spec.head_width,
+                              .bias = spec.bias,
+                              .causal = true,
+                              .window = spec.window,
+                              .rotated = spec.width(),
+                              .scale = spec.attention_scale,
+                              .soft_cap = spec.attention_soft_cap,
+                              .layout = spec.layout,
+                              .head_norm = spec.head_norm,
+                              .epsilon = spec.epsilon,
+                              .shift = spec.norm_shift},
+                Scalar, Device, Weights>,
+      GluMlp<GluMlpSpec{.hidden = spec.hidden, .inner = spec.inner, .activation = spec.activation}, Scalar,
+             Device, Weights>,
+      RmsNorm<RmsNormSpec{spec.hidden, spec.epsilon, spec.norm_shift}, Scalar, Device, Weights>,
+      spec.output_norms ? NormPlacement::sandwich : NormPlacement::pre>;
+};
+}  // namespace detail
+
 template <DecoderBlockSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
-using DecoderBlock = TransformerBlock<
-    Attention<AttentionSpec{.hidden = spec.hidden,
-                            .heads = spec.heads,
-                            .kv_heads = spec.kv_heads,
-                            .head_width = spec.head_width,
-                            .bias = spec.bias,
-                            .causal = true,
-                            .window = spec.window,
-                            .rotated = spec.width(),
-                            .scale = spec.attention_scale,
-                            .soft_cap = spec.attention_soft_cap,
-                            .layout = spec.layout,
-                            .head_norm = spec.head_norm,
-                            .epsilon = spec.epsilon,
-                            .shift = spec.norm_shift},
-              Scalar, Device, Weights>,
-    GluMlp<GluMlpSpec{.hidden = spec.hidden, .inner = spec.inner, .activation = spec.activation}, Scalar,
-           Device, Weights>,
-    RmsNorm<RmsNormSpec{spec.hidden, spec.epsilon, spec.norm_shift}, Scalar, Device, Weights>,
-    spec.output_norms ? NormPlacement::sandwich : NormPlacement::pre>;
+using DecoderBlock = typename detail::DecoderBlockOf<spec, Scalar, Device, Weights>::Type;
 
 }  // namespace hyperblocks

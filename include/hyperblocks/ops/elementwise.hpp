@@ -79,6 +79,27 @@ void activate_backward(Device& device, Activation activation, Rows<const Scalar,
                                                   dx.template reshape<dyn>(size));
 }
 
+/// y = cap tanh(x / cap), element by element; y may be x.
+template <RealScalar Scalar, class Device>
+void soft_cap(Device& device, double cap, Rows<const Scalar, Device> x, Rows<Scalar, Device> y) {
+  detail::check_same("ops::soft_cap", x, y);
+  const Index size = x.size();
+  Ops<Device>::template soft_cap<Scalar>(device, cap, x.template reshape<dyn>(size),
+                                         y.template reshape<dyn>(size));
+}
+
+/// dx = dy (1 - tanh(x / cap)^2); dx may be x or dy.
+template <RealScalar Scalar, class Device>
+void soft_cap_backward(Device& device, double cap, Rows<const Scalar, Device> x,
+                       Rows<const Scalar, Device> dy, Rows<Scalar, Device> dx) {
+  detail::check_same("ops::soft_cap_backward", x, dy);
+  detail::check_same("ops::soft_cap_backward", x, dx);
+  const Index size = x.size();
+  Ops<Device>::template soft_cap_backward<Scalar>(device, cap, x.template reshape<dyn>(size),
+                                                  dy.template reshape<dyn>(size),
+                                                  dx.template reshape<dyn>(size));
+}
+
 /// y = activation(gate) * up
 template <RealScalar Scalar, class Device>
 void glu(Device& device, Activation activation, Rows<const Scalar, Device> gate,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Activations and gated units of the Cpu device, forward and backward: y = f(x), and y = f(gate) * up.
+// Activations, gated units and soft caps of the Cpu device, forward and backward: y = f(x), y = f(gate) * up.
 // Computed in float (double for double); a NaN comes out as NaN.
 #pragma once
 
@@ -55,6 +55,26 @@ struct ActivationOps {
         kernel(gate.data() + first, up.data() + first, dy.data() + first, dgate.data() + first,
                dup.data() + first, count);
       });
+    });
+  }
+
+  /// y = cap tanh(x / cap); y may be x.
+  template <RealScalar Scalar>
+  static void soft_cap(Cpu& cpu, double cap, Row<const Scalar> x, Row<Scalar> y) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, soft_cap<Scalar>);
+    detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
+      kernel(static_cast<Accumulator<Scalar>>(cap), x.data() + first, y.data() + first, count);
+    });
+  }
+
+  /// dx = dy (1 - tanh(x / cap)^2); dx may be x or dy.
+  template <RealScalar Scalar>
+  static void soft_cap_backward(Cpu& cpu, double cap, Row<const Scalar> x, Row<const Scalar> dy,
+                                Row<Scalar> dx) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, soft_cap_backward<Scalar>);
+    detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
+      kernel(static_cast<Accumulator<Scalar>>(cap), x.data() + first, dy.data() + first, dx.data() + first,
+             count);
     });
   }
 };

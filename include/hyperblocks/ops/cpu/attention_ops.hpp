@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Attention of the Cpu device, forward and backward. Products run the kernels of packed_product.hpp; bits do
-// not depend on the number of threads, and a query's output not on the queries and sequences beside it.
+// Attention of the Cpu device, forward and backward. Products run the kernels of
+// packed_product.hpp; bits do not depend on the number of threads, and a query's output not on the queries
+// and sequences beside it.
 #pragma once
 
 #include <hyperblocks/ops/cpu/attention_backward.hpp>

@@ -15,23 +15,6 @@ HYPERBLOCKS_INLINE auto widened_bytes(const std::uint8_t* bytes) {
       raw, Vector<std::conditional_t<std::same_as<A, double>, std::int64_t, std::int32_t>>);
 }
 
-// tanh x; float: next to 0, where 1 - 2 / (e^2x + 1) cancels, a fit of x + x^3 p(x^2) with relative error
-// 5e-9. A soft cap of 50 would otherwise cost 4e-6 of every score.
-template <class A>
-HYPERBLOCKS_INLINE Vector<A> hyperbolic_tangent(Vector<A> x) {
-  if constexpr (std::same_as<A, double>) {
-    return lane_by_lane<A>(x, [](double value) { return std::tanh(value); });
-  } else {
-    const Vector<float> square = x * x;
-    Vector<float> p = square * -5.704042525e-3f + 2.063786149e-2f;
-    p = p * square - 5.373915650e-2f;
-    p = p * square + 1.333143175e-1f;
-    p = p * square - 3.333328128e-1f;
-    const Vector<float> near = x + x * square * p, far = 1.0f - 2.0f / (exponential<float>(x * 2.0f) + 1.0f);
-    return square < 0.390625f ? near : far;
-  }
-}
-
 struct AttentionKernels {
   template <class A>
   static constexpr A hidden = -std::numeric_limits<A>::infinity();

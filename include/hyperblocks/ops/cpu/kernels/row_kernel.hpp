@@ -150,6 +150,23 @@ HYPERBLOCKS_INLINE Vector<A> normal_probability(Vector<A> x) {
   }
 }
 
+// tanh x; float: next to 0, where 1 - 2 / (e^2x + 1) cancels, a fit of x + x^3 p(x^2) with relative error
+// 5e-9. A soft cap of 50 would otherwise cost 4e-6 of every score.
+template <class A>
+HYPERBLOCKS_INLINE Vector<A> hyperbolic_tangent(Vector<A> x) {
+  if constexpr (std::same_as<A, double>) {
+    return lane_by_lane<A>(x, [](double value) { return std::tanh(value); });
+  } else {
+    const Vector<float> square = x * x;
+    Vector<float> p = square * -5.704042525e-3f + 2.063786149e-2f;
+    p = p * square - 5.373915650e-2f;
+    p = p * square + 1.333143175e-1f;
+    p = p * square - 3.333328128e-1f;
+    const Vector<float> near = x + x * square * p, far = 1.0f - 2.0f / (exponential<float>(x * 2.0f) + 1.0f);
+    return square < 0.390625f ? near : far;
+  }
+}
+
 template <class A>
 struct ValueAndSlope {
   Vector<A> value, slope;
@@ -202,6 +219,23 @@ struct RowKernels {
   static void combine(A alpha, const S* a, A beta, const S* b, S* y, Index size) {
     each<A>(size, [=](Index i, Index count) HYPERBLOCKS_LAMBDA {
       store<A>(y + i, load<A>(a + i, count) * alpha + load<A>(b + i, count) * beta, count);
+    });
+  }
+
+  // y = cap tanh(x / cap)
+  template <class S, class A = Accumulator<S>>
+  static void soft_cap(A cap, const S* x, S* y, Index size) {
+    each<A>(size, [=](Index i, Index count) HYPERBLOCKS_LAMBDA {
+      store<A>(y + i, hyperbolic_tangent<A>(load<A>(x + i, count) / cap) * cap, count);
+    });
+  }
+
+  // dx = dy (1 - tanh(x / cap)^2)
+  template <class S, class A = Accumulator<S>>
+  static void soft_cap_backward(A cap, const S* x, const S* dy, S* dx, Index size) {
+    each<A>(size, [=](Index i, Index count) HYPERBLOCKS_LAMBDA {
+      const Vector<A> t = hyperbolic_tangent<A>(load<A>(x + i, count) / cap);
+      store<A>(dx + i, load<A>(dy + i, count) * (A{1} - t * t), count);
     });
   }
 
