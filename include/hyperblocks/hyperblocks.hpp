@@ -9,5 +9,7 @@
 #include <hyperblocks/blocks/encoder_block.hpp>
 #include <hyperblocks/blocks/perceiver.hpp>
 #include <hyperblocks/blocks/residual_mlp.hpp>
+#include <hyperblocks/models/decoders.hpp>
+#include <hyperblocks/models/generate.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 #include <hyperblocks/version.hpp>

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// generate: continuations of one or several prompts by a Decoder, token by token through its cache.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include <hyperblocks/models/decoder.hpp>
+#include <hyperblocks/models/sampler.hpp>
+
+namespace hyperblocks {
+
+using Tokens = std::vector<std::int32_t>;
+
+struct GenerationOptions {
+  Index most = 128;  ///< new tokens for each prompt
+  Tokens stop = {};  ///< tokens that end a continuation and are not part of it
+  Sampling sampling = {};
+  /// Told every new token and the prompt it continues; false ends that continuation.
+  std::function<bool(std::size_t prompt, std::int32_t token)> each = {};
+};
+
+namespace detail {
+/// The state of a generation: a cache with a place for every prompt, the last logits, a sampler each.
+template <class Model>
+class Generation {
+ public:
+  using Device = typename Model::Device;
+  using Scalar = typename Model::Scalar;
+
+  Generation(Device& device, const typename Model::Params& params, const typename Model::Rotaries& rotary,
+             std::span<const Tokens> prompts, const GenerationOptions& options,
+             const typename Model::template Updates<const Scalar>& updates)
+      : device_(device),
+        params_(params),
+        rotary_(rotary),
+        options_(options),
+        updates_(updates),
+        cache_(device, static_cast<Index>(prompts.size()), capacity(prompts, options.most)),
+        logits_(device, static_cast<Index>(prompts.size())),
+        ids_(device, std::max(static_cast<Index>(prompts.size()), chunk)),
+        seen_(prompts.begin(), prompts.end()),
+        results_(prompts.size()),
+        ended_(prompts.size()) {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      Sampling own = options.sampling;
+      own.seed += i;
+      samplers_.emplace_back(own);
+    }
+  }
+
+  std::vector<Tokens> run() {
+    if (options_.most <= 0) return results_;
+    for (std::size_t i = 0; i < seen_.size(); ++i) read_prompt(i);
+    std::vector<std::int32_t> next(seen_.size());
+    const auto count = static_cast<Index>(next.size());
+    for (Index made = 0; choose(next) && ++made < options_.most;) {
+      device_.upload(ids_.data(), next.data(), next.size() * sizeof(std::int32_t));
+      pass(0, count, count, true);
+    }
+    return std::move(results_);
+  }
+
+ private:
+  static constexpr Index chunk = 512;  // tokens of a prompt in one pass: bounds the memory of long ones
+
+  static Index capacity(std::span<const Tokens> prompts, Index most) {
+    std::size_t longest = 0;
+    for (const Tokens& prompt : prompts) longest = std::max(longest, prompt.size());
+    return static_cast<Index>(longest) + std::max<Index>(most, 0);
+  }
+
+  void read_prompt(std::size_t i) {
+    const Tokens& prompt = seen_[i];
+    check(!prompt.empty(), [&] {
+      return Error("an empty prompt", "generate", "one token or more", "prompt " + std::to_string(i));
+    });
+    const auto size = static_cast<Index>(prompt.size());
+    for (Index first = 0; first < size; first += chunk) {
+      const Index count = std::min(chunk, size - first);
+      device_.upload(ids_.data(), prompt.data() + first,
+                     static_cast<std::size_t>(count) * sizeof(std::int32_t));
+      pass(static_cast<Index>(i), 1, count, first + count == size);
+    }
+  }
+
+  /// The first `tokens` ids, those of sequences [first, first + count) of the cache.
+  void pass(Index first, Index count, Index tokens, bool wanted) {
+    const ArenaScope scope(device_);
+    typename Model::Input input;
+    input.ids = ids_.view().slice(0, tokens);
+    input.sequences = count, input.rotary = rotary_, input.updates = updates_;
+    input.cache = &cache_, input.first_cached = first;
+    typename Model::Output output;
+    if (wanted) output.logits = logits_.view().slice(first, count);
+    Model::forward(device_, params_, input, output);
+  }
+
+  /// A token for every continuation that has not ended; whether there is one.
+  bool choose(std::vector<std::int32_t>& next) {
+    host_.resize(static_cast<std::size_t>(logits_.size()));
+    logits_.download(device_, host_);
+    bool goes_on = false;
+    for (std::size_t i = 0; i < next.size(); ++i) {
+      if (ended_[i]) continue;
+      row_.resize(static_cast<std::size_t>(Model::vocabulary));
+      std::transform(host_.begin() + static_cast<Index>(i) * Model::vocabulary,
+                     host_.begin() + static_cast<Index>(i + 1) * Model::vocabulary, row_.begin(),
+                     [](Scalar number) { return scalar_cast<float>(number); });
+      next[i] = samplers_[i].next(row_, seen_[i]);
+      ended_[i] = std::find(options_.stop.begin(), options_.stop.end(), next[i]) != options_.stop.end();
+      if (ended_[i]) continue;
+      results_[i].push_back(next[i]);
+      seen_[i].push_back(next[i]);
+      ended_[i] = options_.each && !options_.each(i, next[i]);
+      goes_on = goes_on || !ended_[i];
+    }
+    return goes_on;
+  }
+
+  Device& device_;
+  const typename Model::Params& params_;
+  typename Model::Rotaries rotary_;
+  const GenerationOptions& options_;
+  typename Model::template Updates<const Scalar> updates_;
+  typename Model::Cache cache_;
+  Tensor<Scalar, Device, dyn, Model::vocabulary> logits_;
+  Tensor<std::int32_t, Device, dyn> ids_;
+  std::vector<Scalar> host_;
+  std::vector<float> row_;
+  std::vector<Tokens> seen_, results_;
+  std::vector<bool> ended_;
+  std::vector<Sampler> samplers_;
+};
+}  // namespace detail
+
+/// What follows each prompt: at most options.most tokens, without the token that ended it. Prompts go
+/// together, each as if it were alone, with the seed options.sampling.seed + its number.
+template <class Model>
+std::vector<Tokens> generate(
+    typename Model::Device& device, const typename Model::Params& params,
+    const typename Model::Rotaries& rotary, std::span<const Tokens> prompts,
+    const GenerationOptions& options = {},
+    const typename Model::template Updates<const typename Model::Scalar>& updates = {}) {
+  return detail::Generation<Model>(device, params, rotary, prompts, options, updates).run();
+}
+
+}  // namespace hyperblocks
