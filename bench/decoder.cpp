@@ -62,3 +62,5 @@ BENCHMARK(prefill)->ArgName("tokens")->Arg(16)->Arg(128)->Arg(512)->UseRealTime(
     benchmark::kMillisecond);
 BENCHMARK(decode)->ArgName("past")->Arg(16)->Arg(128)->Arg(1024)->UseRealTime()->Unit(
     benchmark::kMillisecond);
+
+BENCHMARK_MAIN();

@@ -11,5 +11,6 @@
 #include <hyperblocks/blocks/residual_mlp.hpp>
 #include <hyperblocks/models/decoders.hpp>
 #include <hyperblocks/models/generate.hpp>
+#include <hyperblocks/models/text_encoder.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 #include <hyperblocks/version.hpp>

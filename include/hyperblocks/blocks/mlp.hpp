@@ -83,7 +83,8 @@ struct GluMlpSpec {
   Index inner = 0;
   Index out = 0;  ///< 0 means as wide as the input
   Activation activation = Activation::silu;
-  bool bias = false;
+  bool bias = false;       ///< of gate, up and down
+  bool down_bias = false;  ///< of down alone
 };
 
 template <GluMlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
@@ -91,7 +92,8 @@ struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out 
   using Base = RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)>;
   using typename Base::Output, typename Base::OutputGradient;
   using Expand = Linear<LinearSpec{spec.hidden, spec.inner, spec.bias}, Scalar, Device, Weights>;
-  using Down = Linear<LinearSpec{spec.inner, Base::out, spec.bias}, Scalar, Device, Weights>;
+  using Down =
+      Linear<LinearSpec{spec.inner, Base::out, spec.bias || spec.down_bias}, Scalar, Device, Weights>;
   template <class S>
   struct Updates {
     typename Expand::template Updates<S> gate = {}, up = {};

@@ -47,7 +47,7 @@ struct DecoderSpec {
 
 /// f(name, value) for every field, in order, of one spec or (name, first, second) of two.
 template <class F, class... Specs>
-constexpr void each_field(F f, const Specs&... specs) {
+requires(std::same_as<Specs, DecoderSpec>&&...) constexpr void each_field(F f, const Specs&... specs) {
   f("vocabulary", specs.vocabulary...);
   f("hidden", specs.hidden...);
   f("layers", specs.layers...);

@@ -21,7 +21,7 @@ enum class RopeLayout : std::uint8_t {
 };
 
 struct RopeScaling {
-  enum class Kind : std::uint8_t { none, linear, llama3 };
+  enum class Kind : std::uint8_t { none, linear, llama3, ntk };
   Kind kind = Kind::none;
   double factor = 1;
   double low_frequency_factor = 1;  ///< llama3 only, as the next two
@@ -45,6 +45,9 @@ inline double rope_frequency(const RopeScaling& scaling, double base, Index rota
   const double frequency = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(rotated));
   if (scaling.kind == RopeScaling::Kind::none) return frequency;
   if (scaling.kind == RopeScaling::Kind::linear) return frequency / scaling.factor;
+  if (scaling.kind == RopeScaling::Kind::ntk)  // base * factor for base, and all of it slower
+    return frequency *
+           std::pow(scaling.factor, -2.0 * static_cast<double>(i + 1) / static_cast<double>(rotated));
   const double turns = scaling.original_positions * frequency / (2 * std::numbers::pi);
   if (turns > scaling.high_frequency_factor) return frequency;
   if (turns < scaling.low_frequency_factor) return frequency / scaling.factor;

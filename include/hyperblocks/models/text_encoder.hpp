@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// TextEncoder: token ids to hidden states, and embed(): texts to one vector each.
+//   x = LayerNorm(words(ids) + positions + the first token type);  x = layer(x) for every layer
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include <hyperblocks/blocks/embedding.hpp>
+#include <hyperblocks/blocks/encoder_block.hpp>
+#include <hyperblocks/models/text_encoder_spec.hpp>
+
+namespace hyperblocks {
+
+template <TextEncoderSpec spec_, RealScalar Scalar_, class Device_, class Weights = Frozen<Scalar_>>
+struct TextEncoder {
+  static constexpr TextEncoderSpec spec = spec_;
+  static_assert(spec.vocabulary > 0 && spec.hidden > 0 && spec.layers > 0 && spec.heads > 0 &&
+                    spec.inner > 0 && spec.positions > 0,
+                "hyperblocks: a TextEncoder needs sizes of one or more");
+  using Scalar = Scalar_;
+  using Device = Device_;
+  static constexpr Index hidden = spec.hidden;
+  static constexpr bool learned_positions = spec.rope_base == 0, has_types = spec.token_types > 0;
+  template <Index rows>
+  using Table = Embedding<EmbeddingSpec{std::max<Index>(rows, 1), hidden}, Scalar, Device, Weights>;
+  using Words = Table<spec.vocabulary>;
+  using Layer = EncoderBlock<EncoderBlockSpec{.hidden = hidden,
+                                              .heads = spec.heads,
+                                              .inner = spec.inner,
+                                              .activation = spec.activation,
+                                              .epsilon = spec.epsilon,
+                                              .rotary = !learned_positions,
+                                              .gated = spec.gated},
+                             Scalar, Device, Weights>;
+  using Norm = LayerNorm<LayerNormSpec{hidden, spec.epsilon}, Scalar, Device, Weights>;
+
+  struct Params {
+    typename Words::Params words;
+    OptionalParts<std::conditional_t<learned_positions, Table<spec.positions>, Nothing>, Role::value>
+        positions;
+    OptionalParts<std::conditional_t<has_types, Table<spec.token_types>, Nothing>, Role::value> types;
+    typename Norm::Params norm;
+    std::array<typename Layer::Params, static_cast<std::size_t>(spec.layers)> layers;
+    static constexpr auto fields() {
+      return std::tuple{Field{"words", &Params::words}, Field{"positions", &Params::positions},
+                        Field{"types", &Params::types}, Field{"norm", &Params::norm},
+                        Field{"layers", &Params::layers}};
+    }
+  };
+
+  using Rotary = hyperblocks::Rotary<Accumulator<Scalar>, Device>;
+  /// Rotary tables with their memory; empty where positions are learned.
+  struct Positions : RopeTables<Accumulator<Scalar>, Device> {
+    explicit Positions(Device& device)
+        : RopeTables<Accumulator<Scalar>, Device>(device, spec.rope_base,
+                                                  learned_positions ? 0 : hidden / spec.heads,
+                                                  learned_positions ? 0 : spec.positions, spec.rope_scaling) {
+    }
+  };
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    Words::initialise(device, params.words, random);
+    if constexpr (learned_positions) Table<spec.positions>::initialise(device, params.positions, random);
+    if constexpr (has_types) Table<spec.token_types>::initialise(device, params.types, random);
+    Norm::initialise(device, params.norm, random);
+    for (auto& layer : params.layers) Layer::initialise(device, layer, random);
+  }
+
+  /// The last hidden states y (tokens, hidden) of one text.
+  static void forward(Device& device, const Params& params, View<const std::int32_t, Device, dyn> ids,
+                      const Rotary& rotary, View<Scalar, Device, dyn, hidden> y) {
+    check(ids.size() > 0 && ids.size() <= spec.positions, [&] {
+      return Error("the text's length does not fit", "TextEncoder",
+                   "1 .. " + std::to_string(spec.positions) + " tokens", std::to_string(ids.size()));
+    });
+    const ArenaScope scope(device);
+    const auto x = take<Scalar, dyn, hidden>(device, ids.size());
+    Words::forward(device, params.words, ids, x);
+    if constexpr (learned_positions || has_types) {
+      const auto other = take<Scalar, dyn, hidden>(device, ids.size());
+      const auto add = [&](const auto& table, bool counts) {
+        std::vector<std::int32_t> rows(static_cast<std::size_t>(ids.size()));
+        if (counts)
+          for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int32_t>(i);
+        const auto chosen = take<std::int32_t, dyn>(device, ids.size());
+        device.upload(chosen.data(), rows.data(), rows.size() * sizeof(std::int32_t));
+        using Stored = typename std::remove_cvref_t<decltype(table.weight)>::ScalarType;
+        ops::embedding<Scalar, Stored>(device, chosen, table.weight, other, 1);
+        ops::add<Scalar>(device, x, other, x);
+      };
+      if constexpr (learned_positions) add(params.positions, true);
+      if constexpr (has_types) add(params.types, false);
+    }
+    Norm::forward(device, params.norm, x, x);
+    typename Layer::Setup setup;
+    setup.rotary = rotary;
+    for (std::size_t i = 0; i < params.layers.size(); ++i)
+      Layer::forward(device, params.layers[i], {x, setup, {}}, i + 1 < params.layers.size() ? x : y);
+  }
+};
+
+/// Which of a text's hidden states become its vector.
+enum class Pooling : std::uint8_t { cls, mean, last };
+
+/// The vector (hidden) of one text, of length one if `normalise`.
+template <class Encoder>
+std::vector<float> embed(typename Encoder::Device& device, const typename Encoder::Params& params,
+                         const typename Encoder::Rotary& rotary, std::span<const std::int32_t> tokens,
+                         Pooling pooling, bool normalise) {
+  using Scalar = typename Encoder::Scalar;
+  const ArenaScope scope(device);
+  const auto count = static_cast<Index>(tokens.size());
+  const auto ids = take<std::int32_t, dyn>(device, count);
+  device.upload(ids.data(), tokens.data(), tokens.size_bytes());
+  const auto states = take<Scalar, dyn, Encoder::hidden>(device, count);
+  Encoder::forward(device, params, ids, rotary, states);
+
+  const Index first = pooling == Pooling::last ? count - 1 : 0, rows = pooling == Pooling::mean ? count : 1;
+  std::vector<Scalar> host(static_cast<std::size_t>(rows * Encoder::hidden));
+  device.download(host.data(), states.slice(first, rows).data(), host.size() * sizeof(Scalar));
+  std::vector<double> sums(static_cast<std::size_t>(Encoder::hidden));
+  for (std::size_t i = 0; i < host.size(); ++i) sums[i % sums.size()] += scalar_cast<double>(host[i]);
+  double squares = 0;
+  for (double& sum : sums) sum /= static_cast<double>(rows), squares += sum * sum;
+  const double factor = normalise && squares > 0 ? 1 / std::sqrt(squares) : 1;
+  std::vector<float> result;
+  for (const double sum : sums) result.push_back(static_cast<float>(sum * factor));
+  return result;
+}
+
+}  // namespace hyperblocks
