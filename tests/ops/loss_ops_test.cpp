@@ -17,6 +17,7 @@ std::vector<double> naive_log_softmax(const Tensor<S, Cpu, dyn, dyn>& x, Index r
   std::vector<double> result;
   double sum = 0;
   for (Index j = 0; j < columns; ++j) sum += std::exp(number(x(row, j)));
+  result.reserve(columns);
   for (Index j = 0; j < columns; ++j) result.push_back(number(x(row, j)) - std::log(sum));
   return result;
 }

@@ -359,6 +359,7 @@ inline void write_safetensors(const std::filesystem::path& path,
                               const std::map<std::string, StoredTensor>& tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
   std::vector<detail::NamedTensor*> order;
+  order.reserve(tensors.size());
   for (const auto& named : tensors) order.push_back(&named);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
     const auto size_a = byte_size(a->second.dtype), size_b = byte_size(b->second.dtype);
