@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -22,11 +21,9 @@
 #include <hyperblocks/core/params.hpp>
 #include <hyperblocks/io/atomic_file.hpp>
 #include <hyperblocks/io/mapped_file.hpp>
+#include <hyperblocks/io/stored_tensor.hpp>
 
 namespace hyperblocks {
-
-static_assert(std::endian::native == std::endian::little,
-              "hyperblocks: safetensors are read on little-endian machines");
 
 /// A tensor as it lies in the file; the bytes may be unaligned.
 struct StoredTensor {
@@ -36,12 +33,6 @@ struct StoredTensor {
 };
 
 namespace detail {
-
-inline std::string shape_text(const std::vector<Index>& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + ")";
-}
 
 /// A tensor's entry while the header is read.
 struct SafetensorsEntry {
@@ -173,13 +164,7 @@ class SafetensorsFile {
   std::shared_ptr<const void> owner() const { return owner_; }
 
   const StoredTensor& tensor(const std::string& name) const {
-    const auto found = tensors_.find(name);
-    check(found != tensors_.end(), [&] {
-      const auto next = tensors_.lower_bound(name);
-      return Error("no such tensor", where(name), "one of its " + std::to_string(tensors_.size()),
-                   next == tensors_.end() ? "no name like it" : "'" + next->first + "' as the next name");
-    });
-    return found->second;
+    return detail::find_tensor(tensors_, file_, name);
   }
 
   /// Copies a tensor of real numbers, converting them; the shape must be the one given.
@@ -188,13 +173,13 @@ class SafetensorsFile {
     const StoredTensor& stored = shaped(name, shape, to.size());
     switch (stored.dtype) {
       case DType::f64:
-        return convert<double>(stored.bytes, to);
+        return detail::convert_numbers<double>(stored.bytes, to);
       case DType::f32:
-        return convert<float>(stored.bytes, to);
+        return detail::convert_numbers<float>(stored.bytes, to);
       case DType::f16:
-        return convert<half>(stored.bytes, to);
+        return detail::convert_numbers<half>(stored.bytes, to);
       case DType::bf16:
-        return convert<bf16>(stored.bytes, to);
+        return detail::convert_numbers<bf16>(stored.bytes, to);
       default:
         throw Error("not real numbers", where(name), "F64, F32, F16 or BF16",
                     std::string(hyperblocks::name(stored.dtype)));
@@ -217,21 +202,14 @@ class SafetensorsFile {
 
   SafetensorsFile() = default;
 
-  std::string where(const std::string& name) const { return file_ + ": '" + name + "'"; }
+  std::string where(const std::string& name) const { return detail::place(file_, name); }
 
   /// A tensor of the shape given, for which there is room.
   const StoredTensor& shaped(const std::string& name, const std::vector<Index>& shape,
                              std::size_t room) const {
     const StoredTensor& stored = tensor(name);
-    check(stored.shape == shape, [&] {
-      return Error("the shape differs", where(name), detail::shape_text(shape),
-                   detail::shape_text(stored.shape));
-    });
-    check(room == stored.bytes.size() / byte_size(stored.dtype), [&] {
-      return Error("the size differs", where(name),
-                   std::to_string(stored.bytes.size() / byte_size(stored.dtype)),
-                   "room for " + std::to_string(room));
-    });
+    detail::check_shape(where(name), shape, stored.shape, stored.bytes.size() / byte_size(stored.dtype),
+                        room);
     return stored;
   }
 
@@ -302,15 +280,6 @@ class SafetensorsFile {
       shape.push_back(static_cast<Index>(extent));
     }
     return size;
-  }
-
-  template <RealScalar From, RealScalar To>
-  static void convert(std::span<const std::byte> bytes, std::span<To> to) {
-    for (std::size_t i = 0; i < to.size(); ++i) {
-      From value;
-      std::memcpy(&value, bytes.data() + i * sizeof(From), sizeof(From));
-      to[i] = scalar_cast<To>(value);
-    }
   }
 
   std::string file_;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// What the readers of tensor files share: the look-up of a name, the check of a shape, and numbers that lie
+// anywhere in memory turned into another scalar.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <hyperblocks/core/check.hpp>
+#include <hyperblocks/core/dtype.hpp>
+#include <hyperblocks/core/shape.hpp>
+
+namespace hyperblocks {
+
+static_assert(std::endian::native == std::endian::little,
+              "hyperblocks: tensor files are read on little-endian machines");
+
+namespace detail {
+
+inline std::string shape_text(const std::vector<Index>& shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + ")";
+}
+
+/// "file: 'name'", as errors say where.
+inline std::string place(const std::string& file, const std::string& name) {
+  return file + ": '" + name + "'";
+}
+
+/// The tensor of a name; the error for a wrong one shows its neighbour.
+template <class Stored>
+const Stored& find_tensor(const std::map<std::string, Stored>& tensors, const std::string& file,
+                          const std::string& name) {
+  const auto found = tensors.find(name);
+  check(found != tensors.end(), [&] {
+    const auto next = tensors.lower_bound(name);
+    return Error("no such tensor", place(file, name), "one of its " + std::to_string(tensors.size()),
+                 next == tensors.end() ? "no name like it" : "'" + next->first + "' as the next name");
+  });
+  return found->second;
+}
+
+/// That a stored tensor has the shape asked for, and that there is room for its numbers.
+inline void check_shape(const std::string& where, const std::vector<Index>& expected,
+                        const std::vector<Index>& stored, std::size_t numbers, std::size_t room) {
+  check(stored == expected,
+        [&] { return Error("the shape differs", where, shape_text(expected), shape_text(stored)); });
+  check(room == numbers, [&] {
+    return Error("the size differs", where, std::to_string(numbers), "room for " + std::to_string(room));
+  });
+}
+
+/// Reads a number from any address.
+template <class Number>
+Number number_at(const void* from) {
+  Number number;
+  std::memcpy(&number, from, sizeof number);
+  return number;
+}
+
+template <RealScalar From, RealScalar To>
+void convert_numbers(std::span<const std::byte> bytes, std::span<To> to) {
+  for (std::size_t i = 0; i < to.size(); ++i)
+    to[i] = scalar_cast<To>(number_at<From>(bytes.data() + i * sizeof(From)));
+}
+
+}  // namespace detail
+}  // namespace hyperblocks
