@@ -147,11 +147,6 @@ class GgufCursor {
   std::uint64_t at_ = 0;
 };
 
-template <class T>
-inline constexpr bool is_vector = false;
-template <class T>
-inline constexpr bool is_vector<std::vector<T>> = true;
-
 /// What a value of this C++ type may be, for errors.
 template <class T>
 std::string gguf_kind() {

@@ -169,6 +169,8 @@ inline constexpr std::array formats = {
     BlockFormat{34, "TQ1_0", 256, 54, nullptr},
     BlockFormat{35, "TQ2_0", 256, 66, nullptr},
     BlockFormat{39, "MXFP4", 32, 17, nullptr},
+    BlockFormat{40, "NVFP4", 64, 36, nullptr},
+    BlockFormat{41, "Q1_0", 128, 18, nullptr},
 };
 
 }  // namespace detail::quantised

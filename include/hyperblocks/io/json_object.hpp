@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// JsonObject: typed fields of a JSON object, with errors that name file and key. A field that is null counts
+// as not there.
+//   const JsonObject config(read_json(path), path.string());    config.get<Index>("hidden_size");
+#pragma once
+
+#include <concepts>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <hyperblocks/io/mapped_file.hpp>
+#include <hyperblocks/io/stored_tensor.hpp>
+
+namespace hyperblocks {
+
+/// A whole file as JSON.
+inline nlohmann::json read_json(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const auto* const text = reinterpret_cast<const char*>(file.bytes().data());
+  try {
+    return nlohmann::json::parse(text, text + file.bytes().size());
+  } catch (const nlohmann::json::exception& reason) {
+    throw Error("malformed JSON", path.string(), "JSON", reason.what());
+  }
+}
+
+class JsonObject {
+ public:
+  JsonObject(nlohmann::json fields, std::string file) : fields_(std::move(fields)), file_(std::move(file)) {
+    check(fields_.is_object(),
+          [&] { return Error("malformed JSON", file_, "an object", fields_.type_name()); });
+  }
+
+  const nlohmann::json& fields() const { return fields_; }
+  std::string where(const std::string& key) const { return file_ + ": '" + key + "'"; }
+
+  bool contains(const std::string& key) const {
+    const auto found = fields_.find(key);
+    return found != fields_.end() && !found->is_null();
+  }
+
+  /// A bool, integer, double, string or vector of them; nothing if not there, an Error if of another kind.
+  template <class T>
+  std::optional<T> find(const std::string& key) const {
+    if (!contains(key)) return std::nullopt;
+    return as<T>(key, fields_.at(key));
+  }
+
+  template <class T>
+  T get(const std::string& key) const {
+    auto value = find<T>(key);
+    check(value.has_value(), [&] { return Error("no such field", where(key), kind<T>(), "no value"); });
+    return *std::move(value);
+  }
+
+  /// An object within; an empty one if not there.
+  JsonObject object(const std::string& key) const {
+    if (!contains(key)) return {nlohmann::json::object(), where(key)};
+    return {fields_.at(key), where(key)};
+  }
+
+ private:
+  template <class T>
+  static std::string kind() {
+    if constexpr (detail::is_vector<T>) return "an array, each " + kind<typename T::value_type>();
+    if constexpr (std::same_as<T, bool>) return "true or false";
+    if constexpr (std::floating_point<T>) return "a number";
+    if constexpr (std::same_as<T, std::string>) return "a string";
+    if constexpr (std::integral<T>) return "an integer";
+  }
+
+  template <class T>
+  T as(const std::string& key, const nlohmann::json& value) const {
+    const auto checked = [&](bool good) {
+      check(good, [&] { return Error("a field of another kind", where(key), kind<T>(), value.dump()); });
+    };
+    if constexpr (detail::is_vector<T>) {
+      checked(value.is_array());
+      T list;
+      for (const auto& element : value) list.push_back(as<typename T::value_type>(key, element));
+      return list;
+    } else if constexpr (std::same_as<T, bool>) {
+      checked(value.is_boolean());
+      return value.get<bool>();
+    } else if constexpr (std::same_as<T, std::string>) {
+      checked(value.is_string());
+      return value.get<std::string>();
+    } else if constexpr (std::floating_point<T>) {
+      checked(value.is_number());
+      return value.get<T>();
+    } else {
+      checked(value.is_number_integer() &&
+              (value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
+                                          : std::in_range<T>(value.get<std::int64_t>())));
+      return value.get<T>();
+    }
+  }
+
+  nlohmann::json fields_;
+  std::string file_;
+};
+
+}  // namespace hyperblocks

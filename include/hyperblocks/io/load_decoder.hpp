@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// A Decoder's parameters from a Hugging Face directory or a GGUF file, converted from whatever they are
+// stored as. The model must be the one of the Decoder's spec, and have its tensors, all of them and no
+// others.
+//   const auto params = loaded_decoder<Base>(cpu, "path/to/model", ProgressBar());
+#pragma once
+
+#include <set>
+
+#include <hyperblocks/io/configs.hpp>
+#include <hyperblocks/io/decoder_names.hpp>
+#include <hyperblocks/io/model_directory.hpp>
+#include <hyperblocks/io/progress.hpp>
+
+namespace hyperblocks {
+namespace detail {
+
+/// A model's weights in a Hugging Face directory, by the names of our parameters.
+class DirectoryWeights {
+ public:
+  DirectoryWeights(const std::filesystem::path& folder, const DecoderSpec& spec)
+      : files_(folder), spec_(spec), prefixes_(prefixes[0]) {
+    for (const auto& before : prefixes)
+      if (files_.contains(std::string(before.model) + "embed_tokens.weight")) {
+        prefixes_ = before;
+        break;
+      }
+  }
+
+  std::string file() const { return files_.name(); }
+  std::string stored_name(const std::string& ours) const {
+    return hugging_face_name(spec_.tied && ours == "head.weight" ? "embedding.weight" : ours, spec_,
+                             prefixes_);
+  }
+  const StoredTensor* find(const std::string& name) const {
+    return files_.contains(name) ? &files_.tensor(name) : nullptr;
+  }
+  template <class F>
+  void each(F f) const {
+    files_.each([&](const std::string& name, const auto&) { f(name); });
+  }
+  /// Tensors that a text model does without: tables that are computed, a second copy of a tied matrix, and
+  /// what sees.
+  bool harmless(const std::string& name) const {
+    return name.ends_with("rotary_emb.inv_freq") || (spec_.tied && name.ends_with("lm_head.weight")) ||
+           name.find("vision_tower.") != name.npos || name.find("multi_modal_projector.") != name.npos;
+  }
+  template <RealScalar To>
+  void read(const std::string& ours, const std::vector<Index>& shape, std::span<To> to) const {
+    files_.read<To>(stored_name(ours), shape, to);
+  }
+
+ private:
+  ModelDirectory files_;
+  DecoderSpec spec_;
+  Prefixes prefixes_;
+};
+
+/// A model's weights in a GGUF file, as they were before llama.cpp's converter changed some of them.
+class GgufWeights {
+ public:
+  GgufWeights(GgufFile file, const DecoderSpec& spec)
+      : file_(std::move(file)),
+        spec_(spec),
+        permuted_(file_.get<std::string_view>("general.architecture") == "llama") {}
+
+  std::string file() const { return file_.name(); }
+  std::string stored_name(const std::string& ours) const {
+    return gguf_name(spec_.tied && ours == "head.weight" ? "embedding.weight" : ours);
+  }
+  const GgufTensor* find(const std::string& name) const {
+    return file_.contains(name) ? &file_.tensor(name) : nullptr;
+  }
+  template <class F>
+  void each(F f) const {
+    for (const auto& [name, tensor] : file_.tensors()) f(name);
+  }
+  bool harmless(const std::string& name) const { return name == "rope_freqs.weight"; }
+
+  template <RealScalar To>
+  void read(const std::string& ours, const std::vector<Index>& shape, std::span<To> to) const {
+    const std::string module = NameParts(ours).module, name = stored_name(ours);
+    if (module.ends_with("norm") && spec_.norm_shift != 0) return read_norm(name, shape, to);
+    file_.read<To>(name, shape, to);
+    if (permuted_ && module == "attention.query") restore_rows(to, spec_.heads);
+    if (permuted_ && module == "attention.key") restore_rows(to, spec_.key_heads());
+  }
+
+ private:
+  /// The file has 1 + weight: the subtraction comes before any rounding.
+  template <RealScalar To>
+  void read_norm(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
+    std::vector<double> numbers(to.size());
+    file_.read<double>(name, shape, numbers);
+    std::transform(numbers.begin(), numbers.end(), to.begin(),
+                   [&](double number) { return scalar_cast<To>(number - spec_.norm_shift); });
+  }
+
+  /// The converter puts the two rows of a rotary pair side by side: row 2 i + j of a head was j width/2 + i.
+  template <RealScalar To>
+  void restore_rows(std::span<To> matrix, Index heads) const {
+    const std::vector<To> stored(matrix.begin(), matrix.end());
+    const Index width = spec_.width(), columns = static_cast<Index>(stored.size()) / (heads * width);
+    for (Index row = 0; row < heads * width; ++row) {
+      const Index head = row / width, i = row % (width / 2), j = row % width / (width / 2);
+      std::copy_n(stored.begin() + (head * width + 2 * i + j) * columns, columns,
+                  matrix.begin() + row * columns);
+    }
+  }
+
+  GgufFile file_;
+  DecoderSpec spec_;
+  bool permuted_;
+};
+
+/// "a, b, c and 7 more"
+inline std::string listed(const std::set<std::string>& names) {
+  constexpr std::size_t shown = 8;
+  std::string text;
+  std::size_t count = 0;
+  for (const std::string& name : names)
+    if (++count <= shown) text += (count == 1 ? "'" : ", '") + name + "'";
+  return text + (count > shown ? " and " + std::to_string(count - shown) + " more" : "");
+}
+
+template <class Tensor>
+std::vector<Index> shape_of(const Tensor& tensor) {
+  const auto shape = tensor.shape().all();
+  return {shape.begin(), shape.end()};
+}
+
+/// That the file has what the parameters need, in their shapes, and nothing else; the sum of its bytes.
+template <class Weights, class Params>
+std::uint64_t check_weights(const Weights& weights, const Params& params) {
+  std::set<std::string> missing, extra, used;
+  std::uint64_t bytes = 0;
+  visit(
+      [&](const std::string& ours, const auto& tensor) {
+        const std::string name = weights.stored_name(ours);
+        used.insert(name);
+        const auto* const stored = weights.find(name);
+        if (stored == nullptr) return void(missing.insert(name));
+        check(stored->shape == shape_of(tensor), [&] {
+          return Error("the shape differs", place(weights.file(), name), shape_text(shape_of(tensor)),
+                       shape_text(stored->shape));
+        });
+        bytes += stored->bytes.size();
+      },
+      params);
+  check(missing.empty(),
+        [&] { return Error("tensors are missing", weights.file(), listed(missing), "none of that name"); });
+  weights.each([&](const std::string& name) {
+    if (!used.contains(name) && !weights.harmless(name)) extra.insert(name);
+  });
+  check(extra.empty(), [&] {
+    return Error("tensors that the model does not have", weights.file(), "only those of its spec",
+                 listed(extra));
+  });
+  return bytes;
+}
+
+template <class Weights, class Device, class Params>
+void load_weights(Device& device, Params& params, const Weights& weights, const Progress& progress) {
+  const std::uint64_t total = check_weights(weights, params);
+  std::uint64_t done = 0;
+  visit(
+      [&](const std::string& ours, auto& tensor) {
+        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
+        std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
+        weights.template read<Scalar>(ours, shape_of(tensor), host);
+        tensor.upload(device, host);
+        done += weights.find(weights.stored_name(ours))->bytes.size();
+        if (progress) progress(done, total, ours);
+      },
+      params);
+}
+
+}  // namespace detail
+
+/// Fills parameters that have their memory. `Model` is a Decoder.
+template <class Model, class Device>
+void load_decoder(Device& device, typename Model::Params& params, const std::filesystem::path& path,
+                  const Progress& progress = {}) {
+  if (std::filesystem::is_directory(path)) {
+    check_spec(Model::spec, decoder_spec(path), path.string());
+    detail::load_weights(device, params, detail::DirectoryWeights(path, Model::spec), progress);
+    return;
+  }
+  check(detail::is_gguf(path), [&] {
+    return Error("not a model", path.string(), "a folder with config.json and safetensors, or a GGUF file",
+                 "another file");
+  });
+  GgufFile file(path);
+  check_spec(Model::spec, decoder_spec_from_gguf(file), path.string());
+  detail::load_weights(device, params, detail::GgufWeights(std::move(file), Model::spec), progress);
+}
+
+/// Parameters with their memory, filled.
+template <class Model, class Device>
+typename Model::Params loaded_decoder(Device& device, const std::filesystem::path& path,
+                                      const Progress& progress = {}) {
+  auto params = make<typename Model::Params>(device);
+  load_decoder<Model>(device, params, path, progress);
+  return params;
+}
+
+}  // namespace hyperblocks

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// A DecoderSpec as text: the comparison of the spec that a program was compiled for with a model's, and the
+// header that hyperblocks_add_base writes.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include <hyperblocks/models/decoder_spec.hpp>
+
+namespace hyperblocks {
+
+constexpr std::string_view name(Activation activation) {
+  constexpr std::string_view names[] = {"identity", "relu", "silu", "gelu_exact", "gelu_tanh"};
+  return names[static_cast<std::size_t>(activation)];
+}
+
+constexpr std::string_view name(RopeScaling::Kind kind) {
+  constexpr std::string_view names[] = {"none", "linear", "llama3"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+namespace detail {
+
+inline std::string spec_text(Index value) { return std::to_string(value); }
+inline std::string spec_text(bool value) { return value ? "true" : "false"; }
+inline std::string spec_text(Activation value) { return std::string(name(value)); }
+inline std::string spec_text(RopeScaling::Kind value) { return std::string(name(value)); }
+/// The shortest text that gives the same number again.
+inline std::string spec_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+/// A value of a field as C++.
+template <class T>
+std::string spec_code(T value) {
+  return spec_text(value);
+}
+inline std::string spec_code(Activation value) { return "hyperblocks::Activation::" + spec_text(value); }
+inline std::string spec_code(RopeScaling::Kind value) {
+  return "hyperblocks::RopeScaling::Kind::" + spec_text(value);
+}
+
+/// Files round their numbers: 1e-6 as float is not 1e-6 as double.
+template <class T>
+bool same_field(T first, T second) {
+  if constexpr (std::floating_point<T>)
+    return std::abs(first - second) <= 1e-6 * std::max(std::abs(first), std::abs(second));
+  else
+    return first == second;
+}
+
+/// The spec with one spelling for what computes the same, and without `positions`, which bounds no
+/// computation.
+inline DecoderSpec canonical(DecoderSpec spec) {
+  spec.kv_heads = spec.key_heads();
+  spec.head_width = spec.width();
+  spec.positions = 0;
+  if (spec.attention_scale == 0 && spec.head_width > 0)
+    spec.attention_scale = 1 / std::sqrt(static_cast<double>(spec.head_width));
+  if (spec.window == 0 || spec.full_every > spec.layers) spec.full_every = 0;
+  if (spec.full_every == 1) spec.window = spec.full_every = 0;
+  RopeScaling& scaling = spec.rope_scaling;
+  if (scaling.factor == 1) scaling = {};
+  if (scaling.kind == RopeScaling::Kind::linear) scaling = {.kind = scaling.kind, .factor = scaling.factor};
+  const bool windows_differ = spec.window_rope_base != spec.rope_base || scaling != RopeScaling{};
+  if (spec.window == 0 || !windows_differ) spec.window_rope_base = 0;
+  return spec;
+}
+
+}  // namespace detail
+
+/// Throws one Error that names every field in which a model differs from the spec of the program. Not
+/// compared: `positions`, a promise of the model's makers that changes no result.
+inline void check_spec(const DecoderSpec& expected, const DecoderSpec& found, const std::string& file) {
+  std::string compiled, read;
+  each_field(
+      [&](const char* field, auto first, auto second) {
+        if (detail::same_field(first, second)) return;
+        const std::string separator = compiled.empty() ? "" : ", ";
+        compiled += separator + field + " " + detail::spec_text(first);
+        read += separator + field + " " + detail::spec_text(second);
+      },
+      detail::canonical(expected), detail::canonical(found));
+  check(compiled.empty(), [&] {
+    return Error("the model is not the one that the program was compiled for", file, compiled, read);
+  });
+}
+
+/// A header that defines the spec as `constant`; `origin` says in a comment what it was read from.
+inline std::string base_header(const DecoderSpec& spec, const std::string& constant,
+                               const std::string& origin) {
+  std::string text = "// Written by hyperblocks_add_base from " + origin + ".\n#pragma once\n\n";
+  text += "#include <hyperblocks/models/decoder_spec.hpp>\n\n";
+  text += "inline constexpr hyperblocks::DecoderSpec " + constant + "{";
+  std::string open;  // the member whose members are being written
+  each_field(
+      [&](std::string_view field, auto value) {
+        const auto dot = field.find('.');
+        const std::string outer(dot == field.npos ? "" : field.substr(0, dot));
+        if (!open.empty() && outer != open) text += "\n    },";
+        if (!outer.empty() && outer != open) text += "\n    ." + outer + " = {";
+        open = outer;
+        text += outer.empty() ? "\n    ." : "\n        .";
+        text += std::string(dot == field.npos ? field : field.substr(dot + 1)) + " = " +
+                detail::spec_code(value) + ",";
+      },
+      spec);
+  return text + "\n};\n";
+}
+
+}  // namespace hyperblocks
