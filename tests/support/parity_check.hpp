@@ -35,7 +35,7 @@ inline std::filesystem::path parity_folder() {
 
 class Fixture {
  public:
-  explicit Fixture(const std::string& name) : file_(parity_folder() / (name + ".safetensors")) {}
+  explicit Fixture(const std::filesystem::path& path) : file_(path) {}
 
   const SafetensorsFile& file() const { return file_; }
   void use(const std::string& name) { used_.insert(name); }
@@ -121,7 +121,7 @@ template <class B>
 Worst parity(const std::string& name, Isa isa) {
   Cpu cpu({.threads = 2, .isa = isa});
   cpu.arena().poison(true);
-  Fixture fixture(name);
+  Fixture fixture(parity_folder() / (name + ".safetensors"));
   Case<B> subject(cpu, fixture.feed(), 1);
   fill_case(cpu, fixture, subject);
   subject.train(cpu, Write::assign);
@@ -173,8 +173,7 @@ inline std::set<std::string> fixtures(bool attending) {
 }
 
 /// Every case on every instruction set of this machine; prints a line of docs/parity.md for each.
-inline void check_parity(const std::vector<ParityCase>& cases, const char* label = "") {
-  constexpr double most = 1e-5;
+inline void check_parity(const std::vector<ParityCase>& cases, const char* label = "", double most = 1e-5) {
   for (const auto& [name, run] : cases) {
     Worst worst;
     for (const Isa isa : all_isas) {
