@@ -2,6 +2,7 @@
 # Copyright 2026 The hyperblocks authors
 # One consumer test (cmake -P): configures, builds and runs a copy of PROJECT (with IN_PLACE the folder itself) in FOLDER as its
 # user would, never on top of an earlier run. With INSTALL_FROM (a build folder of ours) it installs that first and finds the package there.
+# With REFUSED (a target) building that must fail with MESSAGE (a regular expression).
 function(run)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   if(NOT result EQUAL 0)
@@ -29,4 +30,11 @@ run("${CMAKE_COMMAND}" --no-warn-unused-cli -S "${PROJECT}" -B "${FOLDER}/build"
 run("${CMAKE_COMMAND}" --build "${FOLDER}/build")
 if(PROGRAM)
   run("${FOLDER}/build/${PROGRAM}")
+endif()
+if(REFUSED)
+  execute_process(COMMAND "${CMAKE_COMMAND}" --build "${FOLDER}/build" --target "${REFUSED}"
+                  RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(result EQUAL 0 OR NOT output MATCHES "${MESSAGE}")
+    message(FATAL_ERROR "${REFUSED} should have been refused with '${MESSAGE}', but:\n${output}")
+  endif()
 endif()

@@ -23,4 +23,5 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/hyperblocksConfig.cma
                               INSTALL_DESTINATION "${package_folder}")
 write_basic_package_version_file(hyperblocksConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/hyperblocksConfig.cmake" "${PROJECT_BINARY_DIR}/hyperblocksConfigVersion.cmake"
+              "${PROJECT_SOURCE_DIR}/cmake/HyperblocksBase.cmake" "${PROJECT_SOURCE_DIR}/cmake/write_spec.cpp"
         DESTINATION "${package_folder}")
