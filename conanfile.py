@@ -13,8 +13,8 @@ class Hyperblocks(ConanFile):
     description = "Header-only C++20/CUDA building blocks of hypernetworks that write LoRA adapters"
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"io": [True, False]}
-    default_options = {"io": True}
+    options = {"io": [True, False], "text": [True, False]}  # text needs io
+    default_options = {"io": True, "text": True}
     exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "cuda/*"
     no_copy_source = True
 
@@ -30,6 +30,10 @@ class Hyperblocks(ConanFile):
         self.requires("eigen/[>=3.4.0 <6]", transitive_headers=True)
         if self.options.io:
             self.requires("nlohmann_json/[>=3.10 <4]", transitive_headers=True)
+
+        if self.options.io and self.options.text:
+            self.requires("pcre2/[>=10.40 <11]", transitive_headers=True, transitive_libs=True)
+            self.requires("utf8proc/[>=2.8 <3]", transitive_headers=True, transitive_libs=True)
 
     def layout(self):
         cmake_layout(self)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
-# Install and export: the package hyperblocks with the components core, io and cuda. Nothing installed is compiled, so one
+# Install and export: the package hyperblocks with the components core, io, text and cuda. Nothing installed is compiled, so one
 # install serves every architecture.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
@@ -11,6 +11,11 @@ install(EXPORT hyperblocksCoreTargets NAMESPACE hyperblocks:: DESTINATION "${pac
 if(HYPERBLOCKS_WITH_IO)
   install(TARGETS hyperblocks_io EXPORT hyperblocksIoTargets FILE_SET HEADERS)
   install(EXPORT hyperblocksIoTargets NAMESPACE hyperblocks:: DESTINATION "${package_folder}")
+endif()
+if(HYPERBLOCKS_WITH_TEXT)
+  install(TARGETS hyperblocks_text EXPORT hyperblocksTextTargets FILE_SET HEADERS)
+  install(EXPORT hyperblocksTextTargets NAMESPACE hyperblocks:: DESTINATION "${package_folder}")
+  install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindHyperblocksText.cmake" DESTINATION "${package_folder}")
 endif()
 if(HYPERBLOCKS_WITH_CUDA)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/cuda/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
-# The three INTERFACE targets, and what each needs. Every header under include/ and cuda/ belongs to one of them.
+# The INTERFACE targets, and what each needs. Every header under include/ and cuda/ belongs to one of them.
 
 # ---- hyperblocks::hyperblocks: Eigen and threads, nothing else --------------------------------------------------------
 find_package(Eigen3 REQUIRED NO_MODULE)  # 3.4 or 5: Eigen's own version file would refuse 5 for a request of 3.4
@@ -12,8 +12,10 @@ find_package(Threads REQUIRED)
 
 file(GLOB_RECURSE hyperblocks_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/*.hpp")
 set(hyperblocks_io_headers ${hyperblocks_headers})
+set(hyperblocks_text_headers ${hyperblocks_headers})
 list(FILTER hyperblocks_io_headers INCLUDE REGEX "/include/hyperblocks/io/")
-list(FILTER hyperblocks_headers EXCLUDE REGEX "/include/hyperblocks/io/")
+list(FILTER hyperblocks_text_headers INCLUDE REGEX "/include/hyperblocks/text/")
+list(FILTER hyperblocks_headers EXCLUDE REGEX "/include/hyperblocks/(io|text)/")
 
 add_library(hyperblocks INTERFACE)
 add_library(hyperblocks::hyperblocks ALIAS hyperblocks)
@@ -48,6 +50,21 @@ if(HYPERBLOCKS_WITH_IO)
   target_link_libraries(hyperblocks_io INTERFACE hyperblocks nlohmann_json::nlohmann_json)
 else()
   message(STATUS "hyperblocks: nlohmann_json not found, hyperblocks::io left out")
+endif()
+
+# ---- hyperblocks::text: tokenizers and chat templates -----------------------------------------------------------------
+find_package(HyperblocksText QUIET MODULE)
+set(HYPERBLOCKS_WITH_TEXT OFF)
+if(HYPERBLOCKS_WITH_IO AND HyperblocksText_FOUND)
+  set(HYPERBLOCKS_WITH_TEXT ON)
+  add_library(hyperblocks_text INTERFACE)
+  add_library(hyperblocks::text ALIAS hyperblocks_text)
+  set_target_properties(hyperblocks_text PROPERTIES EXPORT_NAME text)
+  target_sources(hyperblocks_text INTERFACE FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include"
+                                            FILES ${hyperblocks_text_headers})
+  target_link_libraries(hyperblocks_text INTERFACE hyperblocks_io HyperblocksText::pcre2 HyperblocksText::utf8proc)
+else()
+  message(STATUS "hyperblocks: PCRE2 or utf8proc not found, hyperblocks::text left out")
 endif()
 
 # ---- hyperblocks::cuda: the second device ------------------------------------------------------------------------------
