@@ -25,7 +25,8 @@ std::string text_of(const hb::Tokenizer& tokenizer, const std::string& line, boo
   std::istringstream numbers(line);
   std::vector<std::int32_t> ids;
   for (std::int32_t id = 0; numbers >> id;) ids.push_back(id);
-  hb::check(numbers.eof(), [&] { return hb::Error("not ids", "a line of the file", "integers", "'" + line + "'"); });
+  hb::check(numbers.eof(),
+            [&] { return hb::Error("not ids", "a line of the file", "integers", "'" + line + "'"); });
   return tokenizer.decode(ids, !special);
 }
 
@@ -34,18 +35,21 @@ std::string text_of(const hb::Tokenizer& tokenizer, const std::string& line, boo
 int main(int count, char** arguments) {
   CLI::App app("Prints the ids of each line of a file on a line, separated by spaces.");
   std::string path, file;
-  bool special = false, decode = false;
+  bool special = false, decode = false, null = false;
   app.add_option("--tokenizer", path, "tokenizer.json, or a directory that holds one")->required();
   app.add_flag("--special", special, "with the tokens that the model wants around a text");
   app.add_flag("--decode", decode, "the file holds ids: print their text");
+  app.add_flag("-z,--null", null, "lines end with a zero byte, not with a new line");
   app.add_option("file", file, "the text, in UTF-8")->required();
   CLI11_PARSE(app, count, arguments);
   try {
     const hb::Tokenizer tokenizer = open(path);
     std::ifstream lines(file, std::ios::binary);
-    hb::check(lines.good(), [&] { return hb::Error("cannot open", file, "a file that can be read", "none"); });
-    for (std::string line; std::getline(lines, line);)
-      std::cout << (decode ? text_of(tokenizer, line, special) : ids_of(tokenizer, line, special)) << '\n';
+    hb::check(lines.good(),
+              [&] { return hb::Error("cannot open", file, "a file that can be read", "none"); });
+    const char end = null ? '\0' : '\n';
+    for (std::string line; std::getline(lines, line, end);)
+      std::cout << (decode ? text_of(tokenizer, line, special) : ids_of(tokenizer, line, special)) << end;
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -13,7 +13,7 @@ namespace hyperblocks::detail {
 struct AddedToken {
   std::string content;
   std::int32_t id = 0;
-  bool single_word = false;  ///< not within a word
+  bool single_word = false;                      ///< not within a word
   bool strip_left = false, strip_right = false;  ///< takes the white space beside it
   bool normalized = false;                       ///< is looked for, normalised, in the normalised text
   bool special = false;                          ///< may be left out when decoding

@@ -20,7 +20,8 @@ struct Symbol {
 
 inline void check_word(std::string_view word) {
   check(word.size() <= 0x7FFFFFFF, [&] {
-    return Error("a word too long", "Tokenizer::encode", "at most 2147483647 bytes", std::to_string(word.size()));
+    return Error("a word too long", "Tokenizer::encode", "at most 2147483647 bytes",
+                 std::to_string(word.size()));
   });
 }
 
@@ -133,7 +134,8 @@ class Bpe : public TokenModel {
     if (options_.unknown) {
       unknown_ = this->vocabulary().id_of(*options_.unknown);
       check(unknown_.has_value(), [&] {
-        return Error("malformed file", where + "/unk_token", "a token of the vocabulary", "'" + *options_.unknown + "'");
+        return Error("malformed file", where + "/unk_token", "a token of the vocabulary",
+                     "'" + *options_.unknown + "'");
       });
     }
     if (options_.byte_fallback) bytes_ = byte_tokens(this->vocabulary());
@@ -168,9 +170,11 @@ class Bpe : public TokenModel {
       return *found;
     };
     const auto& [left, right] = merge;
-    check(right.size() >= options_.prefix.size(),
-          [&] { return Error("malformed file", where, "'" + options_.prefix + "' and more", "'" + right + "'"); });
-    merges_.add(id(left), id(right), {static_cast<double>(rank), id(left + right.substr(options_.prefix.size()))});
+    check(right.size() >= options_.prefix.size(), [&] {
+      return Error("malformed file", where, "'" + options_.prefix + "' and more", "'" + right + "'");
+    });
+    merges_.add(id(left), id(right),
+                {static_cast<double>(rank), id(left + right.substr(options_.prefix.size()))});
   }
 
   std::optional<std::int32_t> character(char32_t c, std::string_view bytes, bool first, bool last) const {
@@ -179,7 +183,8 @@ class Bpe : public TokenModel {
       const std::int32_t id = low_characters_[c];
       return id < 0 ? std::nullopt : std::optional(id);
     }
-    return vocabulary().id_of((first ? "" : options_.prefix) + std::string(bytes) + (last ? options_.suffix : ""));
+    return vocabulary().id_of((first ? "" : options_.prefix) + std::string(bytes) +
+                              (last ? options_.suffix : ""));
   }
 
   /// The characters of a word as symbols. One outside the vocabulary becomes its bytes, or unknown; that

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// The byte-level alphabet: every byte is a printable character, so that a vocabulary of texts is one of bytes.
-// A byte that is a printable character of Latin-1 is itself; the other 68 are U+0100, U+0101, ... in order.
+// The byte-level alphabet: every byte is a printable character, so that a vocabulary of texts is one of
+// bytes. A byte that is a printable character of Latin-1 is itself; the other 68 are U+0100, U+0101, ... in
+// order.
 #pragma once
 
 #include <array>

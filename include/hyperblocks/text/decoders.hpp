@@ -70,7 +70,7 @@ struct WordPieceDecoder {
 
   void operator()(Texts& tokens) const {
     constexpr std::pair<std::string_view, std::string_view> tidy[] = {
-        {" .", "."},     {" ?", "?"},   {" !", "!"},           {" ,", ","},   {" ' ", "'"},  {" n't", "n't"},
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
         {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       if (i > 0 && tokens[i].starts_with(prefix))
@@ -135,7 +135,8 @@ inline Decoder read_decoder(const JsonElement& element) {
   if (type == "BPEDecoder")
     return [suffix = element.string_or("suffix", "</w>")](Texts& tokens) { decode_suffixes(tokens, suffix); };
   if (type == "Replace")
-    return [pattern = read_pattern(element.at("pattern")), content = element.at("content").string()](Texts& tokens) {
+    return [pattern = read_pattern(element.at("pattern")),
+            content = element.at("content").string()](Texts& tokens) {
       for (std::string& token : tokens) token = replaced(token, pattern, content);
     };
   throw element.unsupported("a decoder");

@@ -45,13 +45,15 @@ inline SplittingRule splitting_rule(const GgufVocabulary& parts) {
   };
   if (is({"", "default"})) return {{R"([\p{P}\$\+<=>\^~\|]+)", gpt2_pattern, R"(\p{N}+)", "[0-9][0-9][0-9]"}};
   if (is({"gpt-2", "phi-2", "mpt", "olmo", "jais"})) return {{gpt2_pattern}};
-  if (is({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"})) return {{R"(\p{N})", gpt2_pattern}};
+  if (is({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"}))
+    return {{R"(\p{N})", gpt2_pattern}};
   if (is({"qwen2", "deepseek-r1-qwen", "stablelm2"})) return {{qwen2}};
   if (is({"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"})) return {{llama3}, true, true};
   if (is({"dbrx", "smaug-bpe"})) return {{llama3}};
   if (is({"tekken"})) return {{tekken}, true, true};
   throw Error("a splitting rule that is not known", parts.file + ": tokenizer.ggml.pre",
-              "default, gpt-2, smollm, qwen2, llama-bpe, tekken or a name for one of their rules", "'" + pre + "'");
+              "default, gpt-2, smollm, qwen2, llama-bpe, tekken or a name for one of their rules",
+              "'" + pre + "'");
 }
 
 /// Tokens that are matched in the text as they stand.
@@ -69,7 +71,8 @@ inline std::vector<AddedToken> gguf_added(const GgufVocabulary& parts) {
 inline Vocabulary gguf_tokens(const GgufVocabulary& parts) {
   const std::string where = parts.file + ": tokenizer.ggml.tokens";
   const std::size_t count = parts.tokens.size();
-  check(count > 0 && count < 0x7FFFFFFF, [&] { return Error("malformed file", where, "tokens", std::to_string(count)); });
+  check(count > 0 && count < 0x7FFFFFFF,
+        [&] { return Error("malformed file", where, "tokens", std::to_string(count)); });
   Vocabulary vocabulary;
   for (std::size_t i = 0; i < count; ++i) {
     const std::string& token = parts.tokens[i];
@@ -84,8 +87,8 @@ inline Vocabulary gguf_tokens(const GgufVocabulary& parts) {
 inline void check_gguf(const GgufVocabulary& parts) {
   const auto one_each = [&](const std::string& key, std::size_t size) {
     check(size == 0 || size == parts.tokens.size(), [&] {
-      return Error("malformed file", parts.file + ": tokenizer.ggml." + key, std::to_string(parts.tokens.size()) + " as tokens",
-                   std::to_string(size));
+      return Error("malformed file", parts.file + ": tokenizer.ggml." + key,
+                   std::to_string(parts.tokens.size()) + " as tokens", std::to_string(size));
     });
   };
   one_each("token_type", parts.token_types.size());
@@ -114,7 +117,9 @@ inline void use_gpt2(const GgufVocabulary& parts, const SplittingRule& rule, Ggu
     merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }
   const std::string where = parts.file + ": tokenizer.ggml";
-  rules.model = std::make_shared<Bpe>(gguf_tokens(parts), merges, BpeOptions{.unknown = {}, .prefix = {}, .suffix = {}, .ignore_merges = rule.ignore_merges}, where);
+  rules.model = std::make_shared<Bpe>(
+      gguf_tokens(parts), merges,
+      BpeOptions{.unknown = {}, .prefix = {}, .suffix = {}, .ignore_merges = rule.ignore_merges}, where);
   std::vector<Regex> patterns;
   for (const std::string_view pattern : rule.patterns) patterns.emplace_back(pattern, where + ".pre");
   rules.pre_tokenizer = [patterns = std::move(patterns)](Words& words) {
@@ -126,7 +131,8 @@ inline void use_gpt2(const GgufVocabulary& parts, const SplittingRule& rule, Ggu
 
 inline void use_llama(const GgufVocabulary& parts, GgufRules& rules) {
   check(parts.scores.size() == parts.tokens.size(), [&] {
-    return Error("malformed file", parts.file + ": tokenizer.ggml.scores", "one a token", std::to_string(parts.scores.size()));
+    return Error("malformed file", parts.file + ": tokenizer.ggml.scores", "one a token",
+                 std::to_string(parts.scores.size()));
   });
   check(std::none_of(parts.scores.begin(), parts.scores.end(), [](float score) { return std::isnan(score); }),
         [&] { return Error("malformed file", parts.file + ": tokenizer.ggml.scores", "numbers", "NaN"); });
@@ -159,7 +165,10 @@ inline GgufRules gguf_rules(const GgufVocabulary& parts) {
   rules.added = gguf_added(parts);
   const auto own = [&](bool wanted, std::optional<std::int32_t> id, const std::string& key, Ids& ids) {
     if (!wanted) return;
-    check(id.has_value(), [&] { return Error("malformed file", parts.file + ": tokenizer.ggml." + key, "an id, as it is to be added", "none"); });
+    check(id.has_value(), [&] {
+      return Error("malformed file", parts.file + ": tokenizer.ggml." + key, "an id, as it is to be added",
+                   "none");
+    });
     ids.push_back(*id);
   };
   own(parts.add_bos.value_or(add_bos), parts.bos, "bos_token_id", rules.surround.before);

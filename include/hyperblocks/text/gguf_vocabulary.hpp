@@ -11,13 +11,13 @@
 namespace hyperblocks {
 
 struct GgufVocabulary {
-  std::string file;                      ///< stands in errors
-  std::string model;                     ///< "gpt2" or "llama"
-  std::string pre;                       ///< which splitting rule "gpt2" uses; empty: none given
-  std::vector<std::string> tokens;       ///< the id is the index
-  std::vector<float> scores;             ///< "llama": one a token
-  std::vector<std::int32_t> token_types; ///< empty, or one a token: see GgufTokenType
-  std::vector<std::string> merges;       ///< "gpt2": "left right", the first merges first
+  std::string file;                       ///< stands in errors
+  std::string model;                      ///< "gpt2" or "llama"
+  std::string pre;                        ///< which splitting rule "gpt2" uses; empty: none given
+  std::vector<std::string> tokens;        ///< the id is the index
+  std::vector<float> scores;              ///< "llama": one a token
+  std::vector<std::int32_t> token_types;  ///< empty, or one a token: see GgufTokenType
+  std::vector<std::string> merges;        ///< "gpt2": "left right", the first merges first
   std::optional<std::int32_t> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_space_prefix;  ///< none: as is usual for the model
   std::string chat_template;

@@ -48,7 +48,9 @@ class JsonElement {
   const std::string& where() const { return where_; }
   bool is_null() const { return json_->is_null(); }
 
-  Error error(const std::string& expected) const { return Error("malformed file", where_, expected, shown()); }
+  Error error(const std::string& expected) const {
+    return Error("malformed file", where_, expected, shown());
+  }
   /// The value as an error shows it.
   std::string shown() const {
     std::string text = json_->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -62,7 +64,8 @@ class JsonElement {
   }
   JsonElement at(const std::string& key) const {
     const auto found = object().find(key);
-    check(found != json_->end(), [&] { return Error("malformed file", where_, "the key '" + key + "'", shown()); });
+    check(found != json_->end(),
+          [&] { return Error("malformed file", where_, "the key '" + key + "'", shown()); });
     return {*found, where_ + "/" + key};
   }
   std::vector<JsonElement> elements() const {

@@ -18,7 +18,8 @@ using Normalizer = std::function<void(std::string&)>;
 
 /// {"String": "..."} or {"Regex": "..."}.
 inline Regex read_pattern(const JsonElement& element) {
-  if (element.has("String")) return Regex::literal(element.at("String").string(), element.where() + "/String");
+  if (element.has("String"))
+    return Regex::literal(element.at("String").string(), element.where() + "/String");
   if (element.has("Regex")) return {element.at("Regex").string(), element.where() + "/Regex"};
   throw element.error("a String or a Regex");
 }

@@ -29,7 +29,8 @@ inline Surround read_template(const JsonElement& element) {
   bool behind = false;
   for (const JsonElement& item : element.at("single").elements()) {
     if (item.has("Sequence")) {
-      check(!behind && item.at("Sequence").at("id").string() == "A", [&] { return item.error("the sequence A once"); });
+      check(!behind && item.at("Sequence").at("id").string() == "A",
+            [&] { return item.error("the sequence A once"); });
       behind = true;
       continue;
     }

@@ -153,13 +153,15 @@ struct Metaspace {
     words.rewrite([&](std::string_view word, bool first) {
       std::string text;
       for (const char c : word) c == ' ' ? text += replacement : text += c;
-      if ((prepend == Prepend::always || (prepend == Prepend::first && first)) && !text.starts_with(replacement))
+      if ((prepend == Prepend::always || (prepend == Prepend::first && first)) &&
+          !text.starts_with(replacement))
         text.insert(0, replacement);
       return text;
     });
     std::size_t at = 0;
     const char32_t mark = next_character(replacement, at);
-    if (split) words.split(characters_of([mark](char32_t c) { return c == mark; }), Behavior::merged_with_next);
+    if (split)
+      words.split(characters_of([mark](char32_t c) { return c == mark; }), Behavior::merged_with_next);
   }
 };
 
@@ -188,14 +190,16 @@ struct ByteLevel {
 
   void operator()(Words& words) const {
     if (add_prefix_space)
-      words.rewrite([](std::string_view word, bool) { return (word.starts_with(' ') ? "" : " ") + std::string(word); });
+      words.rewrite(
+          [](std::string_view word, bool) { return (word.starts_with(' ') ? "" : " ") + std::string(word); });
     if (pattern) words.split(matches_of(*pattern), Behavior::isolated);
     words.rewrite([](std::string_view word, bool) { return to_byte_level(word); });
   }
 };
 
 inline Behavior read_behavior(const JsonElement& element) {
-  constexpr std::string_view names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+  constexpr std::string_view names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                        "Contiguous"};
   for (int i = 0; i < 5; ++i)
     if (element.string() == names[i]) return static_cast<Behavior>(i);
   throw element.error("Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
@@ -210,7 +214,8 @@ inline PreTokenizer read_pre_tokenizer(const JsonElement& element);
 
 inline PreTokenizer read_pre_tokenizers(const JsonElement& element) {
   std::vector<PreTokenizer> all;
-  for (const JsonElement& one : element.at("pretokenizers").elements()) all.push_back(read_pre_tokenizer(one));
+  for (const JsonElement& one : element.at("pretokenizers").elements())
+    all.push_back(read_pre_tokenizer(one));
   return [all = std::move(all)](Words& words) {
     for (const PreTokenizer& one : all) one(words);
   };
@@ -223,8 +228,9 @@ inline PreTokenizer read_pre_tokenizer(const JsonElement& element) {
     return splitter(matches_of(read_pattern(element.at("pattern")), element.boolean_or("invert", false)),
                     read_behavior(element.at("behavior")));
   if (type == "Digits")
-    return splitter(characters_of(is_number),
-                    element.boolean_or("individual_digits", false) ? Behavior::isolated : Behavior::contiguous);
+    return splitter(characters_of(is_number), element.boolean_or("individual_digits", false)
+                                                  ? Behavior::isolated
+                                                  : Behavior::contiguous);
   if (type == "ByteLevel") {
     ByteLevel byte_level{.add_prefix_space = element.boolean_or("add_prefix_space", true), .pattern = {}};
     if (element.boolean_or("use_regex", true)) byte_level.pattern.emplace(gpt2_pattern, element.where());
@@ -242,7 +248,9 @@ inline PreTokenizer read_pre_tokenizer(const JsonElement& element) {
     return splitter(characters_of(is_punctuation),
                     element.has("behavior") ? read_behavior(element.at("behavior")) : Behavior::isolated);
   if (type == "CharDelimiterSplit")
-    return splitter(characters_of([delimiter = element.at("delimiter").character()](char32_t c) { return c == delimiter; }),
+    return splitter(characters_of([delimiter = element.at("delimiter").character()](char32_t c) {
+                      return c == delimiter;
+                    }),
                     Behavior::removed);
   throw element.unsupported("a pre-tokenizer");
 }

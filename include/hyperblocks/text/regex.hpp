@@ -7,11 +7,11 @@
 #ifndef PCRE2_CODE_UNIT_WIDTH
 #define PCRE2_CODE_UNIT_WIDTH 8
 #endif
+#include <pcre2.h>
 #include <algorithm>
 #include <limits>
 #include <memory>
 #include <optional>
-#include <pcre2.h>
 #include <string>
 #include <string_view>
 
@@ -29,10 +29,11 @@ class PatternTranslation {
   std::string result;
 
  private:
-  // White space is Unicode's White_Space; PCRE2's \s has U+180E as well. A word has marks and connectors.
+  // White space is Unicode's White_Space; PCRE2's \s has U+180E as well. A word has marks,
+  // connectors, and of the numbers that are no digits those of Latin-1.
   static constexpr std::string_view spaces =
       R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-  static constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+  static constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\xb2\xb3\xb9\xbc-\xbe)";
 
   char peek(std::size_t ahead = 0) const {
     return at_ + ahead < pattern_.size() ? pattern_[at_ + ahead] : '\0';
@@ -48,7 +49,8 @@ class PatternTranslation {
     if (in_class_) {
       check(c != '[' || peek(1) == ':', [&] { return unsupported("a set within a set"); });
       check(c != '&' || peek(1) != '&', [&] { return unsupported("an intersection of sets"); });
-      if (c == '[') return copy(pattern_.find(":]", at_) == pattern_.npos ? 1 : pattern_.find(":]", at_) + 2 - at_);
+      if (c == '[')
+        return copy(pattern_.find(":]", at_) == pattern_.npos ? 1 : pattern_.find(":]", at_) + 2 - at_);
       in_class_ = c != ']';
     } else if (c == '[') {
       in_class_ = true;
@@ -72,7 +74,8 @@ class PatternTranslation {
   void group() {
     copy(2);
     std::size_t end = at_;
-    while (end < pattern_.size() && (pattern_[end] == '-' || (pattern_[end] >= 'a' && pattern_[end] <= 'z'))) ++end;
+    while (end < pattern_.size() && (pattern_[end] == '-' || (pattern_[end] >= 'a' && pattern_[end] <= 'z')))
+      ++end;
     if (end == pattern_.size() || (pattern_[end] != ':' && pattern_[end] != ')')) return;
     for (; at_ < end; ++at_) {
       const char option = pattern_[at_];
@@ -148,8 +151,8 @@ class PatternTranslation {
   static bool compiles(const std::string& pattern) {
     int code = 0;
     PCRE2_SIZE offset = 0;
-    pcre2_code* const compiled =
-        pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &code, &offset, nullptr);
+    pcre2_code* const compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                               PCRE2_UTF, &code, &offset, nullptr);
     pcre2_code_free(compiled);
     return compiled != nullptr;
   }
@@ -166,9 +169,8 @@ struct RegexScratch {
       : match(pcre2_match_data_create(1, nullptr)),
         context(pcre2_match_context_create(nullptr)),
         stack(pcre2_jit_stack_create(32 * 1024, 8 * 1024 * 1024, nullptr)) {
-    check(match != nullptr && context != nullptr, [] {
-      return Error("no memory", "regular expression", "room for its registers", "none");
-    });
+    check(match != nullptr && context != nullptr,
+          [] { return Error("no memory", "regular expression", "room for its registers", "none"); });
     pcre2_jit_stack_assign(context, nullptr, stack);
   }
   RegexScratch(const RegexScratch&) = delete;
@@ -196,12 +198,14 @@ class Regex {
 
   /// `where` stands in errors: the file and the key the pattern comes from.
   Regex(std::string_view pattern, std::string where)
-      : Regex(PatternTranslation(pattern, where).result, where, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE) {}
+      : Regex(PatternTranslation(pattern, where).result, where,
+              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C) {}
   static Regex literal(std::string_view text, std::string where) {
     return {std::string(text), std::move(where), PCRE2_UTF | PCRE2_LITERAL};
   }
 
-  /// Calls f(match) for every match from left to right, none overlapping; an empty one behind a match is none.
+  /// Calls f(match) for every match from left to right, none overlapping; an empty one behind a match is
+  /// none.
   template <class F>
   void each_match(std::string_view text, F f) const {
     std::optional<std::size_t> last_end;
@@ -225,8 +229,8 @@ class Regex {
     const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
         pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
     if (context) pcre2_set_max_pattern_length(context.get(), 64 * 1024);
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                              options | PCRE2_NEVER_BACKSLASH_C, &code, &offset, context.get()),
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code,
+                              &offset, context.get()),
                 &pcre2_code_free);
     check(code_ != nullptr, [&] {
       return Error("a regular expression that is not supported", where_, "one that PCRE2 compiles",
@@ -244,9 +248,9 @@ class Regex {
   std::optional<Match> find(std::string_view text, std::size_t from) const {
     RegexScratch& scratch = RegexScratch::mine();
     // Enough for any linear backtracking; a pattern of exponential cost is given up.
-    pcre2_set_match_limit(scratch.context,
-                          static_cast<std::uint32_t>(std::min<std::uint64_t>(
-                              10'000'000 + 16 * std::uint64_t{text.size()}, std::numeric_limits<std::uint32_t>::max())));
+    pcre2_set_match_limit(scratch.context, static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                                               10'000'000 + 16 * std::uint64_t{text.size()},
+                                               std::numeric_limits<std::uint32_t>::max())));
     const int count = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                                   PCRE2_NO_UTF_CHECK, scratch.match, scratch.context);
     if (count == PCRE2_ERROR_NOMATCH) return std::nullopt;

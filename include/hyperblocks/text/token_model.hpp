@@ -34,7 +34,8 @@ inline std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary) {
   constexpr char digits[] = "0123456789ABCDEF";
   std::vector<std::int32_t> ids;
   for (int b = 0; b < 256; ++b)
-    ids.push_back(vocabulary.id_of(std::string{'<', '0', 'x', digits[b / 16], digits[b % 16], '>'}).value_or(-1));
+    ids.push_back(
+        vocabulary.id_of(std::string{'<', '0', 'x', digits[b / 16], digits[b % 16], '>'}).value_or(-1));
   return ids;
 }
 
@@ -55,7 +56,8 @@ class WordPiece : public TokenModel {
     const std::string unknown = element.string_or("unk_token", "[UNK]");
     const auto id = vocabulary().id_of(unknown);
     check(id.has_value(), [&] {
-      return Error("malformed file", element.where() + "/unk_token", "a token of the vocabulary", "'" + unknown + "'");
+      return Error("malformed file", element.where() + "/unk_token", "a token of the vocabulary",
+                   "'" + unknown + "'");
     });
     unknown_ = *id;
     if (element.has("max_input_chars_per_word"))
@@ -106,7 +108,8 @@ class WordLevel : public TokenModel {
   void tokenize(std::string_view word, Ids& ids) const override {
     const auto id = vocabulary().id_of(word);
     check(id || unknown_, [&] {
-      return Error("a word outside the vocabulary", where_, "an unk_token in it", "'" + std::string(word) + "'");
+      return Error("a word outside the vocabulary", where_, "an unk_token in it",
+                   "'" + std::string(word) + "'");
     });
     ids.push_back(id ? *id : *unknown_);
   }
@@ -190,7 +193,8 @@ class Unigram : public TokenModel {
       });
       if (!single) {
         check(unknown_.has_value(), [&] {
-          return Error("a character outside the vocabulary", where_, "an unk_id", "'" + std::string(word.substr(at, length)) + "'");
+          return Error("a character outside the vocabulary", where_, "an unk_id",
+                       "'" + std::string(word.substr(at, length)) + "'");
         });
         offer(at + length, {before + unknown_score_, at, *unknown_});
       }

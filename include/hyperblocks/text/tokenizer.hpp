@@ -46,9 +46,11 @@ class Tokenizer {
     const detail::JsonElement root(json, name + ": ");
     Tokenizer tokenizer;
     if (root.has("normalizer")) tokenizer.normalizer_ = detail::read_normalizer(root.at("normalizer"));
-    if (root.has("pre_tokenizer")) tokenizer.pre_tokenizer_ = detail::read_pre_tokenizer(root.at("pre_tokenizer"));
+    if (root.has("pre_tokenizer"))
+      tokenizer.pre_tokenizer_ = detail::read_pre_tokenizer(root.at("pre_tokenizer"));
     tokenizer.model_ = read_model(root.at("model"));
-    if (root.has("post_processor")) tokenizer.surround_ = detail::read_post_processor(root.at("post_processor"));
+    if (root.has("post_processor"))
+      tokenizer.surround_ = detail::read_post_processor(root.at("post_processor"));
     if (root.has("decoder")) tokenizer.decoder_ = detail::read_decoder(root.at("decoder"));
     std::vector<detail::AddedToken> added;
     if (root.has("added_tokens"))
@@ -73,7 +75,8 @@ class Tokenizer {
 
   /// The ids of a text. `special`: with the model's own tokens around it (BOS, [CLS] ...). At most `most`
   /// ids are given, these included: the end of the text is cut. Broken UTF-8 is read as U+FFFD.
-  std::vector<std::int32_t> encode(std::string_view text, bool special = true, std::size_t most = unlimited) const {
+  std::vector<std::int32_t> encode(std::string_view text, bool special = true,
+                                   std::size_t most = unlimited) const {
     std::vector<std::int32_t> ids;
     if (special) ids = surround_.before;
     const std::size_t begin = ids.size();
@@ -83,8 +86,8 @@ class Tokenizer {
       append(detail::valid_utf8(text), ids);
     const std::size_t around = special ? begin + surround_.after.size() : 0;
     check(most >= around, [&] {
-      return Error("no room for the model's own tokens", "Tokenizer::encode", "at least " + std::to_string(around),
-                   std::to_string(most));
+      return Error("no room for the model's own tokens", "Tokenizer::encode",
+                   "at least " + std::to_string(around), std::to_string(most));
     });
     if (ids.size() - begin > most - around) ids.resize(begin + most - around);
     if (special) ids.insert(ids.end(), surround_.after.begin(), surround_.after.end());
@@ -137,8 +140,8 @@ class Tokenizer {
     if (type == "WordPiece") return std::make_shared<detail::WordPiece>(element);
     if (type == "WordLevel") return std::make_shared<detail::WordLevel>(element);
     if (type == "Unigram") return std::make_shared<detail::Unigram>(element);
-    throw Error("a model that is not supported", element.where() + "/type", "BPE, WordPiece, WordLevel or Unigram",
-                type.empty() ? "none" : "'" + type + "'");
+    throw Error("a model that is not supported", element.where() + "/type",
+                "BPE, WordPiece, WordLevel or Unigram", type.empty() ? "none" : "'" + type + "'");
   }
 
   void read_config(const std::string& name, std::string_view text) {
@@ -156,7 +159,9 @@ class Tokenizer {
   void set_added(std::vector<detail::AddedToken> tokens) {
     vocabulary_size_ = model_->vocabulary().end();
     for (const detail::AddedToken& token : tokens) {
-      check(token.id < 0x7FFFFFFF, [&] { return Error("an id too high", token.content, "below 2147483647", std::to_string(token.id)); });
+      check(token.id < 0x7FFFFFFF, [&] {
+        return Error("an id too high", token.content, "below 2147483647", std::to_string(token.id));
+      });
       vocabulary_size_ = std::max(vocabulary_size_, token.id + 1);
     }
     added_ = std::make_shared<const detail::AddedTokens>(std::move(tokens), normalizer_);
@@ -167,7 +172,8 @@ class Tokenizer {
     return model_->vocabulary().token_of(id);
   }
 
-  /// Added tokens that stand for themselves, then the normalised text between them and the tokens found there.
+  /// Added tokens that stand for themselves, then the normalised text between them and the tokens found
+  /// there.
   void append(std::string_view text, std::vector<std::int32_t>& ids) const {
     bool begins = true, behind_token = true;  // the whole text; a text after an added token
     const auto on_token = [&](std::int32_t id) {

@@ -4,15 +4,16 @@
 // functions but valid_utf8 take valid UTF-8.
 #pragma once
 
+#include <utf8proc.h>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <string>
 #include <string_view>
-#include <utf8proc.h>
 
 #include <hyperblocks/core/check.hpp>
+#include <hyperblocks/text/older_unicode.hpp>
 
 namespace hyperblocks::detail {
 
@@ -123,24 +124,34 @@ inline bool is_number(char32_t c) {
   return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
 }
 
+/// Punctuation and, in ASCII, symbols.
 inline bool is_punctuation(char32_t c) {
   if (c < 0x80)
-    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
+           (c >= '{' && c <= '~');
   const auto kind = category(c);
-  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
+  if (kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO) return !contains(newer_punctuation, c);
+  return c == 0x166D || c == 0x111C9;  // they were
 }
 
 inline bool is_mark(char32_t c) {
+  if (c < 0x300) return false;
   const auto kind = category(c);
-  return c >= 0x300 && kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
+  if (kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME) return !contains(newer_marks, c);
+  return c == 0x1CF2 || c == 0x1CF3;  // they were
 }
 
-inline bool is_nonspacing_mark(char32_t c) { return c >= 0x300 && category(c) == UTF8PROC_CATEGORY_MN; }
+inline bool is_nonspacing_mark(char32_t c) {
+  if (c < 0x300) return false;
+  if (category(c) == UTF8PROC_CATEGORY_MN) return !contains(newer_nonspacing_marks, c);
+  return c == 0x1734;  // it was
+}
 
 /// Control, format and private use: what a BERT tokenizer throws away.
 inline bool is_other(char32_t c) {
   const auto kind = category(c);
-  return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CF || kind == UTF8PROC_CATEGORY_CO;
+  return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CO ||
+         (kind == UTF8PROC_CATEGORY_CF && !contains(newer_format, c));
 }
 
 /// A character of a word: alphabetic, mark, decimal digit, connector or joiner. The alphabetic symbols are
@@ -168,23 +179,44 @@ inline std::string lower_case(std::string_view text) {
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 
-inline std::string normal_form(const std::string& text, NormalForm form) {
-  bool changes = false;  // nothing below U+00A0 is ever changed, and nothing below U+0300 by NFC
-  const char32_t first_changed = form == NormalForm::nfc ? 0x300 : 0xA0;
-  each_character(text, [&](char32_t c, std::string_view) { changes |= c >= first_changed; });
-  if (!changes) return text;
+/// The characters of a text that are, each by itself, left as they are; what lies between is normalised.
+inline bool is_never_normalised(char32_t c, NormalForm form) {
+  const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
+  return contains(never_composed, c) || (compatible && contains(never_compatible, c));
+}
+
+inline void append_normalised(std::string& result, std::string_view text, NormalForm form) {
   const bool composed = form == NormalForm::nfc || form == NormalForm::nfkc;
   const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
   const int options = UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
                       (compatible ? UTF8PROC_COMPAT : 0);
-  utf8proc_uint8_t* result = nullptr;
+  utf8proc_uint8_t* bytes = nullptr;
   const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                 static_cast<utf8proc_ssize_t>(text.size()), &result,
+                                 static_cast<utf8proc_ssize_t>(text.size()), &bytes,
                                  static_cast<utf8proc_option_t>(options));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(bytes, &std::free);
   if (size == UTF8PROC_ERROR_NOMEM) throw std::bad_alloc();
   check(size >= 0, [&] { return Error("cannot normalise", "text", "UTF-8", utf8proc_errmsg(size)); });
-  return {reinterpret_cast<const char*>(result), static_cast<std::size_t>(size)};
+  result.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+}
+
+inline std::string normal_form(std::string_view text, NormalForm form) {
+  const char32_t first_changed = form == NormalForm::nfc ? 0x300 : 0xA0;  // nothing below ever is
+  std::string result;
+  std::size_t at = 0, done = 0;
+  bool changes = false;
+  each_character(text, [&](char32_t c, std::string_view bytes) {
+    changes |= c >= first_changed;
+    if (c >= 0x300 && is_never_normalised(c, form)) {
+      append_normalised(result, text.substr(done, at - done), form);
+      result += bytes;
+      done = at + bytes.size();
+    }
+    at += bytes.size();
+  });
+  if (!changes) return std::string(text);
+  append_normalised(result, text.substr(done), form);
+  return result;
 }
 
 }  // namespace hyperblocks::detail

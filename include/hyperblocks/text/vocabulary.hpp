@@ -25,14 +25,15 @@ class Vocabulary {
     constexpr std::size_t holes = 1'000'000;
     const auto place = static_cast<std::size_t>(id);
     check(place < ids_.size() + holes, [&] {
-      return Error("malformed file", where + "/" + token, "an id below " + std::to_string(ids_.size() + holes),
-                   std::to_string(id));
+      return Error("malformed file", where + "/" + token,
+                   "an id below " + std::to_string(ids_.size() + holes), std::to_string(id));
     });
     const auto [entry, added] = ids_.try_emplace(token, id);
     check(added, [&] { return Error("malformed file", where, "each token once", "'" + token + "' twice"); });
     if (place >= tokens_.size()) tokens_.resize(place + 1);
     check(tokens_[place] == nullptr, [&] {
-      return Error("malformed file", where + "/" + token, "an id of its own", std::to_string(id) + ", which '" + *tokens_[place] + "' has");
+      return Error("malformed file", where + "/" + token, "an id of its own",
+                   std::to_string(id) + ", which '" + *tokens_[place] + "' has");
     });
     tokens_[place] = &entry->first;
     longest_ = std::max(longest_, token.size());
@@ -45,7 +46,8 @@ class Vocabulary {
   }
   /// nullptr: the id has no token.
   const std::string* token_of(std::int32_t id) const {
-    return id >= 0 && static_cast<std::size_t>(id) < tokens_.size() ? tokens_[static_cast<std::size_t>(id)] : nullptr;
+    return id >= 0 && static_cast<std::size_t>(id) < tokens_.size() ? tokens_[static_cast<std::size_t>(id)]
+                                                                    : nullptr;
   }
   std::int32_t end() const { return static_cast<std::int32_t>(tokens_.size()); }  ///< above the highest id
   std::size_t longest() const { return longest_; }                                ///< bytes
@@ -72,7 +74,8 @@ inline Vocabulary read_vocabulary(const JsonElement& element) {
   return vocabulary;
 }
 
-/// Texts with a number each, sorted, so that those a text begins with are found by narrowing a range byte by byte.
+/// Texts with a number each, sorted, so that those a text begins with are found by narrowing a range byte by
+/// byte.
 class PrefixSet {
  public:
   void add(std::string text, std::int32_t number) {
@@ -82,7 +85,8 @@ class PrefixSet {
   }
   /// After the last add; of equal texts the first one stays.
   void finish() {
-    std::stable_sort(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(entries_.begin(), entries_.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     entries_.erase(std::unique(entries_.begin(), entries_.end(), same), entries_.end());
   }
@@ -113,7 +117,9 @@ class PrefixSet {
   std::optional<Found> find(std::string_view text, std::size_t from) const {
     for (std::size_t at = from; at < text.size(); ++at) {
       Found found{at, 0, 0};
-      each_prefix(text.substr(at), [&](std::size_t size, std::int32_t number) { found = {at, size, number}; });
+      each_prefix(text.substr(at), [&](std::size_t size, std::int32_t number) {
+        found = {at, size, number};
+      });
       if (found.size > 0) return found;
     }
     return std::nullopt;
