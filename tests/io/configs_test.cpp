@@ -3,6 +3,7 @@
 // Specs from config.json and from GGUF files: every family as transformers writes it, older spellings, what
 // is refused, and the comparison with a compiled spec.
 #include <hyperblocks/io/configs.hpp>
+#include <hyperblocks/models/decoders.hpp>
 
 #include "support/folder.hpp"
 
@@ -209,6 +210,57 @@ TEST_CASE("older spellings and defaults give the same specs") {
   CHECK(read(patched(config_of("llama"), bare)).kv_heads == 4);
   CHECK(read(patched(config_of("llama"), bare)).head_width == 4);
   CHECK(read(patched(config_of("llama"), bare)).epsilon == 1e-6);
+}
+
+TEST_CASE("the named specs are those of the published configs") {
+  const auto sizes = [](const char* type, int vocabulary, int hidden, int layers, int heads, int kv_heads,
+                        int inner) {
+    return Json{{"model_type", type},      {"vocab_size", vocabulary},        {"hidden_size", hidden},
+                {"hidden_act", "silu"},    {"num_hidden_layers", layers},     {"num_attention_heads", heads},
+                {"rms_norm_eps", 1e-5},    {"num_key_value_heads", kv_heads}, {"intermediate_size", inner},
+                {"rope_scaling", nullptr}, {"max_position_embeddings", 8192}};
+  };
+  const auto same = [](const DecoderSpec& named, Json config, const Json& rest) {
+    config.update(rest);
+    const std::string error = error_of([&] { hb::check_spec(named, read(config), "it"); });
+    CHECK(error == "accepted");
+  };
+  same(hb::specs::smollm2_135m, sizes("llama", 49152, 576, 30, 9, 3, 1536),
+       {{"rope_theta", 100000}, {"tie_word_embeddings", true}, {"rope_interleaved", false}});
+  same(hb::specs::llama3_1_8b, sizes("llama", 128256, 4096, 32, 32, 8, 14336),
+       {{"rope_theta", 5e5},
+        {"tie_word_embeddings", false},
+        {"mlp_bias", false},
+        {"rope_scaling",
+         {{"factor", 8.0},
+          {"low_freq_factor", 1.0},
+          {"high_freq_factor", 4.0},
+          {"original_max_position_embeddings", 8192},
+          {"rope_type", "llama3"}}}});
+  same(hb::specs::mistral_7b_instruct_v0_2, sizes("mistral", 32000, 4096, 32, 32, 8, 14336),
+       {{"rope_theta", 1e6}, {"sliding_window", nullptr}, {"tie_word_embeddings", false}});
+  same(hb::specs::qwen3_0_6b, sizes("qwen3", 151936, 1024, 28, 16, 8, 3072),
+       {{"rope_theta", 1000000},
+        {"rms_norm_eps", 1e-6},
+        {"head_dim", 128},
+        {"max_window_layers", 28},
+        {"sliding_window", nullptr},
+        {"tie_word_embeddings", true},
+        {"use_sliding_window", false}});
+  const Json gemma_rest = {{"rms_norm_eps", 1e-6},
+                           {"head_dim", 256},
+                           {"query_pre_attn_scalar", 256},
+                           {"hidden_activation", "gelu_pytorch_tanh"}};
+  same(hb::specs::gemma2_2b, sizes("gemma2", 256000, 2304, 26, 8, 4, 9216),
+       patched(gemma_rest, {{"attn_logit_softcapping", 50.0},
+                            {"final_logit_softcapping", 30.0},
+                            {"rope_theta", 10000.0},
+                            {"sliding_window", 4096}}));
+  same(hb::specs::gemma3_270m, sizes("gemma3_text", 262144, 640, 18, 4, 1, 2048),
+       patched(gemma_rest, {{"rope_local_base_freq", 10000.0},
+                            {"rope_theta", 1000000.0},
+                            {"_sliding_window_pattern", 6},
+                            {"sliding_window", 512}}));
 }
 
 TEST_CASE("Qwen's windows: used when it says so, from a layer on") {

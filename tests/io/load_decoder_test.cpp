@@ -168,6 +168,33 @@ TEST_CASE("a GGUF file's parameters: rows of queries and keys, norms and biases 
   check_gguf<gemma3, scaled_gemma3>("gemma3");
 }
 
+TEST_CASE("an embedding of the stored scalar stays in the mapped file, which nothing changes") {
+  Copy copy("llama");
+  const auto file = copy.path / "model.safetensors";
+  const std::string before = hb::test::contents(file);
+  const auto mapped = [&](auto scalar) {
+    return hb::detail::DirectoryWeights(copy.path, llama)
+        .mapped<decltype(scalar)>("embedding.weight")
+        .has_value();
+  };
+  CHECK(mapped(0.0F));
+  CHECK_FALSE(mapped(hb::bf16(0.0F)));
+  hb::Cpu cpu({.threads = 1});
+  auto params = hb::loaded_decoder<Model<llama>>(cpu, copy.path);
+  auto again = hb::loaded_decoder<Model<llama>>(cpu, copy.path);
+  CHECK(reinterpret_cast<std::uintptr_t>(params.embedding.weight.data()) % hb::Memory::alignment != 0);
+  const float first = params.embedding.weight(0, 0);
+  params.embedding.weight(0, 0) = first + 1;
+  CHECK(again.embedding.weight(0, 0) == first);
+  CHECK(hb::test::contents(file) == before);
+  fs::remove(file);
+  CHECK(params.embedding.weight(0, 0) == first + 1);
+  CHECK(again.embedding.weight(39, 15) != 0);
+  const hb::detail::GgufWeights gguf(hb::GgufFile(fixtures / "gguf/llama.gguf"), llama);
+  CHECK(gguf.mapped<hb::half>("embedding.weight").has_value());
+  CHECK_FALSE(gguf.mapped<float>("embedding.weight").has_value());
+}
+
 TEST_CASE("shards that an index lists, and other prefixes") {
   Copy copy("llama");
   REQUIRE(copy.error() == "accepted");

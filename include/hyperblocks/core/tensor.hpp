@@ -170,6 +170,19 @@ class Tensor {
     buffer_ = memory.allocate(detail::byte_count<Scalar>("Tensor", shape_));
   }
 
+  /// Numbers that are there already, and that others may hold too: a mapped file's.
+  static Tensor sharing(Buffer buffer, const ShapeType& shape) {
+    Tensor tensor;
+    tensor.shape_ = shape;
+    tensor.buffer_ = std::move(buffer);
+    check(tensor.buffer_.size == detail::byte_count<Scalar>("Tensor", shape), [&] {
+      return Error("the number of bytes differs", "Tensor::sharing " + to_string(shape.all()),
+                   std::to_string(detail::byte_count<Scalar>("Tensor", shape)),
+                   std::to_string(tensor.buffer_.size));
+    });
+    return tensor;
+  }
+
   Tensor(Tensor&&) = default;
   Tensor& operator=(Tensor&&) = default;
 

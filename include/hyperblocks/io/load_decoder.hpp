@@ -14,7 +14,19 @@
 #include <hyperblocks/io/progress.hpp>
 
 namespace hyperblocks {
+
+class Cpu;  // the device whose memory is the host's
+
 namespace detail {
+
+/// Bytes of a mapped file as a tensor's memory, if they lie as its scalar must.
+template <class Scalar>
+std::optional<Buffer> shared_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  auto* const place = const_cast<std::byte*>(bytes.data());  // of private pages: see MappedFile
+  if (owner == nullptr || reinterpret_cast<std::uintptr_t>(place) % alignof(Scalar) != 0) return std::nullopt;
+  const auto keeper = std::const_pointer_cast<void>(std::move(owner));
+  return Buffer{std::shared_ptr<void>(keeper, place), bytes.size()};
+}
 
 /// A model's weights in a Hugging Face directory, by the names of our parameters.
 class DirectoryWeights {
@@ -49,6 +61,14 @@ class DirectoryWeights {
   template <RealScalar To>
   void read(const std::string& ours, const std::vector<Index>& shape, std::span<To> to) const {
     files_.read<To>(stored_name(ours), shape, to);
+  }
+  /// The memory of a parameter that is stored as `Scalar`.
+  template <class Scalar>
+  std::optional<Buffer> mapped(const std::string& ours) const {
+    const std::string name = stored_name(ours);
+    const StoredTensor& stored = files_.tensor(name);
+    if (stored.dtype != hyperblocks::dtype_of<Scalar>) return std::nullopt;
+    return shared_bytes<Scalar>(stored.bytes, files_.owner(name));
   }
 
  private:
@@ -85,6 +105,13 @@ class GgufWeights {
     file_.read<To>(name, shape, to);
     if (permuted_ && module == "attention.query") restore_rows(to, spec_.heads);
     if (permuted_ && module == "attention.key") restore_rows(to, spec_.key_heads());
+  }
+  /// The memory of a matrix that is neither permuted nor shifted and is stored as `Scalar`.
+  template <class Scalar>
+  std::optional<Buffer> mapped(const std::string& ours) const {
+    const GgufTensor& stored = file_.tensor(stored_name(ours));
+    if (stored.format->name != hyperblocks::name(hyperblocks::dtype_of<Scalar>)) return std::nullopt;
+    return shared_bytes<Scalar>(stored.bytes, file_.owner());
   }
 
  private:
@@ -160,16 +187,27 @@ std::uint64_t check_weights(const Weights& weights, const Params& params) {
   return bytes;
 }
 
+template <class Weights, class Device, class Tensor>
+void load_weight(Device& device, Tensor& tensor, const Weights& weights, const std::string& ours) {
+  using Scalar = typename Tensor::ScalarType;
+  if constexpr (std::same_as<Device, Cpu> && requires { tensor.view(); })
+    if (ours == "embedding.weight")
+      if (auto buffer = weights.template mapped<Scalar>(ours)) {
+        tensor = Tensor::sharing(*std::move(buffer), tensor.shape());
+        return;
+      }
+  std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
+  weights.template read<Scalar>(ours, shape_of(tensor), host);
+  tensor.upload(device, host);
+}
+
 template <class Weights, class Device, class Params>
 void load_weights(Device& device, Params& params, const Weights& weights, const Progress& progress) {
   const std::uint64_t total = check_weights(weights, params);
   std::uint64_t done = 0;
   visit(
       [&](const std::string& ours, auto& tensor) {
-        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
-        std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
-        weights.template read<Scalar>(ours, shape_of(tensor), host);
-        tensor.upload(device, host);
+        load_weight(device, tensor, weights, ours);
         done += weights.find(weights.stored_name(ours))->bytes.size();
         if (progress) progress(done, total, ours);
       },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// MappedFile: a file's bytes, read only, mapped into memory for as long as anyone holds them.
+// MappedFile: a file's bytes, mapped into memory for as long as anyone holds them. The file itself is never
+// written to: its pages are private, so that a tensor that shares them may be changed like any other.
 #pragma once
 
 #include <fcntl.h>
@@ -40,7 +41,7 @@ class MappedFile {
           [&] { return Error("not a file", path.string(), "a regular file", "another kind"); });
     const auto size = static_cast<std::size_t>(status.st_size);
     if (size == 0) return;
-    void* const bytes = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+    void* const bytes = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
     check_system(bytes != MAP_FAILED, path, "mmap");
     owner_ =
         std::shared_ptr<const void>(bytes, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });

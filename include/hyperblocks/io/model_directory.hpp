@@ -28,6 +28,8 @@ class ModelDirectory {
   std::string name() const { return folder_.string(); }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   const StoredTensor& tensor(const std::string& name) const { return *place(name).tensor; }
+  /// Keeps a tensor's bytes alive beyond this object's life.
+  std::shared_ptr<const void> owner(const std::string& name) const { return place(name).file->owner(); }
   /// f(name, tensor) for all of them.
   template <class F>
   void each(F f) const {
