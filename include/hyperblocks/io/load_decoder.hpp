@@ -187,27 +187,38 @@ std::uint64_t check_weights(const Weights& weights, const Params& params) {
   return bytes;
 }
 
+/// Whether a tensor took its numbers where they are, in the mapped file.
 template <class Weights, class Device, class Tensor>
-void load_weight(Device& device, Tensor& tensor, const Weights& weights, const std::string& ours) {
-  using Scalar = typename Tensor::ScalarType;
+bool share_weight(Device&, Tensor& tensor, const Weights& weights, const std::string& ours) {
   if constexpr (std::same_as<Device, Cpu> && requires { tensor.view(); })
     if (ours == "embedding.weight")
-      if (auto buffer = weights.template mapped<Scalar>(ours)) {
+      if (auto buffer = weights.template mapped<typename Tensor::ScalarType>(ours)) {
         tensor = Tensor::sharing(*std::move(buffer), tensor.shape());
-        return;
+        return true;
       }
-  std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
-  weights.template read<Scalar>(ours, shape_of(tensor), host);
-  tensor.upload(device, host);
+  return false;
 }
 
-template <class Weights, class Device, class Params>
-void load_weights(Device& device, Params& params, const Weights& weights, const Progress& progress) {
+template <class Model, class Weights, class Device>
+void load_weights(Device& device, typename Model::Params& params, const Weights& weights,
+                  const Progress& progress) {
+  using Stored = typename decltype(params.embedding.weight)::ScalarType;
   const std::uint64_t total = check_weights(weights, params);
   std::uint64_t done = 0;
   visit(
       [&](const std::string& ours, auto& tensor) {
-        load_weight(device, tensor, weights, ours);
+        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
+        if (!share_weight(device, tensor, weights, ours)) {
+          std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
+          bool copied = false;
+          if constexpr (std::same_as<Scalar, Stored>)
+            if (Model::spec.tied && ours == "head.weight") {  // expanded once already
+              params.embedding.weight.download(device, host);
+              copied = true;
+            }
+          if (!copied) weights.template read<Scalar>(ours, shape_of(tensor), host);
+          tensor.upload(device, host);
+        }
         done += weights.find(weights.stored_name(ours))->bytes.size();
         if (progress) progress(done, total, ours);
       },
@@ -222,7 +233,7 @@ void load_decoder(Device& device, typename Model::Params& params, const std::fil
                   const Progress& progress = {}) {
   if (std::filesystem::is_directory(path)) {
     check_spec(Model::spec, decoder_spec(path), path.string());
-    detail::load_weights(device, params, detail::DirectoryWeights(path, Model::spec), progress);
+    detail::load_weights<Model>(device, params, detail::DirectoryWeights(path, Model::spec), progress);
     return;
   }
   check(detail::is_gguf(path), [&] {
@@ -231,7 +242,7 @@ void load_decoder(Device& device, typename Model::Params& params, const std::fil
   });
   GgufFile file(path);
   check_spec(Model::spec, decoder_spec_from_gguf(file), path.string());
-  detail::load_weights(device, params, detail::GgufWeights(std::move(file), Model::spec), progress);
+  detail::load_weights<Model>(device, params, detail::GgufWeights(std::move(file), Model::spec), progress);
 }
 
 /// Parameters with their memory, filled.
