@@ -6,13 +6,11 @@
 #include <iostream>
 #include <sstream>
 
-#include <hyperblocks/text/tokenizer.hpp>
+#include <hyperblocks/text/load_tokenizer.hpp>
 
 namespace hb = hyperblocks;
 
 namespace {
-
-hb::Tokenizer open(const std::string& path) { return hb::Tokenizer::from_json_file(path); }
 
 std::string ids_of(const hb::Tokenizer& tokenizer, const std::string& line, bool special) {
   std::string text;
@@ -36,14 +34,14 @@ int main(int count, char** arguments) {
   CLI::App app("Prints the ids of each line of a file on a line, separated by spaces.");
   std::string path, file;
   bool special = false, decode = false, null = false;
-  app.add_option("--tokenizer", path, "tokenizer.json, or a directory that holds one")->required();
+  app.add_option("--tokenizer", path, "tokenizer.json, a folder that holds one, or a GGUF file")->required();
   app.add_flag("--special", special, "with the tokens that the model wants around a text");
   app.add_flag("--decode", decode, "the file holds ids: print their text");
   app.add_flag("-z,--null", null, "lines end with a zero byte, not with a new line");
   app.add_option("file", file, "the text, in UTF-8")->required();
   CLI11_PARSE(app, count, arguments);
   try {
-    const hb::Tokenizer tokenizer = open(path);
+    const hb::Tokenizer tokenizer = hb::load_tokenizer(path);
     std::ifstream lines(file, std::ios::binary);
     hb::check(lines.good(),
               [&] { return hb::Error("cannot open", file, "a file that can be read", "none"); });

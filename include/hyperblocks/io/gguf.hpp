@@ -325,10 +325,10 @@ class GgufFile {
     const auto magic = cursor.take(4, "GGUF");
     check(std::memcmp(magic.data(), "GGUF", 4) == 0,
           [&] { return Error("not a GGUF file", file_ + ": offset 0", "the letters GGUF", "others"); });
-    const auto version = cursor.number<std::uint32_t>("a version");
-    check(version == 2 || version == 3, [&] {
+    const auto revision = cursor.number<std::uint32_t>("a version");
+    check(revision == 2 || revision == 3, [&] {
       return Error("a version that cannot be read", file_ + ": offset 4", "2 or 3, little-endian",
-                   std::to_string(version));
+                   std::to_string(revision));
     });
     const auto tensors = cursor.number<std::uint64_t>("a number of tensors");
     const auto values = cursor.number<std::uint64_t>("a number of keys");
