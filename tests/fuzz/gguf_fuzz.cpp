@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Any bytes are either a GGUF file whose values and tensors can be read, or an Error.
-#include <hyperblocks/io/gguf.hpp>
+// Any bytes are either a GGUF file whose values, tensors and perhaps spec can be read, or an Error.
+#include <hyperblocks/io/config_gguf.hpp>
 
 namespace hb = hyperblocks;
 
@@ -39,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       ask<std::vector<bool>>(file, key);
     }
     for (const auto& [name, tensor] : file.tensors()) read(file, name, tensor);
+    hb::decoder_spec_from_gguf(file);
   } catch (const hb::Error&) {
   }
   return 0;

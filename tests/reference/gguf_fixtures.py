@@ -3,7 +3,7 @@
 # Writes GGUF fixtures with the package `gguf`, and what its numpy code makes of every block format:
 #   tests/fixtures/gguf/formats.gguf          a tensor (2, 256) of each format, random bits and sane scales
 #   tests/fixtures/gguf/formats.safetensors   the same expanded, F32
-#   tests/fuzz/corpus/gguf/{empty,values,tensors}   small files for the fuzz target to begin with
+#   tests/fuzz/corpus/gguf/{empty,values,tensors,model}   small files for the fuzz target to begin with
 #   python gguf_fixtures.py tests        (needs: pip install gguf safetensors)
 import pathlib
 import sys
@@ -45,8 +45,8 @@ def write_formats(folder):
 
 
 def write_seeds(folder):
-    for name in ("empty", "values", "tensors"):
-        writer = gguf.GGUFWriter(folder / name, "test")
+    for name in ("empty", "values", "tensors", "model"):
+        writer = gguf.GGUFWriter(folder / name, "gemma3" if name == "model" else "test")
         if name == "values":
             for type in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"):
                 getattr(writer, "add_" + type)(type, 7)
@@ -61,6 +61,15 @@ def write_seeds(folder):
             writer.add_tensor("one", numpy.ones((2, 3), numpy.float32))
             writer.add_tensor("two", blocks(numpy.random.default_rng(1), Q.Q4_0)[:, :18], raw_dtype=Q.Q4_0)
             writer.add_tensor("three", numpy.zeros((1, 1, 2), numpy.float16))
+        if name == "model":
+            for add in ("context_length", "embedding_length", "block_count", "feed_forward_length", "head_count", "head_count_kv",
+                        "key_length", "sliding_window"):
+                getattr(writer, "add_" + add)(1 if "head_count" in add else 2)
+            writer.add_layer_norm_rms_eps(1e-6)
+            writer.add_rope_freq_base(1e6)
+            writer.add_array("gemma3.attention.sliding_window_pattern", [True, False])
+            writer.add_tensor("token_embd.weight", numpy.ones((3, 2), numpy.float32))
+            writer.add_tensor("rope_freqs.weight", numpy.ones(1, numpy.float32))
         finish(writer)
 
 

@@ -56,8 +56,13 @@ inline bool fits(const RopeScaling& scaling, const DecoderSpec& spec, const std:
 inline void read_rope_factors(const GgufFile& file, DecoderSpec& spec) {
   const std::string name = "rope_freqs.weight";
   if (!file.contains(name)) return;
-  std::vector<float> factors(static_cast<std::size_t>(spec.width() / 2));
-  file.read<float>(name, {spec.width() / 2}, factors);
+  const std::vector<Index> shape = {spec.width() / 2};
+  check(file.tensor(name).shape == shape, [&] {
+    return Error("the shape differs", place(file.name(), name), shape_text(shape),
+                 shape_text(file.tensor(name).shape));
+  });
+  std::vector<float> factors(static_cast<std::size_t>(shape[0]));
+  file.read<float>(name, shape, factors);
   const auto largest = static_cast<double>(*std::max_element(factors.begin(), factors.end()));
   for (const double factor : {1.0, 8.0, 32.0, largest}) {
     const RopeScaling llama3{.kind = RopeScaling::Kind::llama3, .factor = factor};
@@ -180,6 +185,7 @@ inline DecoderSpec decoder_spec_from_gguf(const GgufFile& file) {
   else
     detail::set_windows(spec, detail::read_windows(config, spec.layers), window,
                         config.where("attention.sliding_window_pattern"));
+  detail::check_numbers(spec, file.name());
   return spec;
 }
 

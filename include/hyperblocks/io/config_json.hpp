@@ -174,6 +174,7 @@ inline DecoderSpec spec_of_family(const JsonObject& config, const std::string& f
   read_rope(config, family, spec);
   set_windows(spec, config_windows(config, family, spec.layers),
               config.find<Index>("sliding_window").value_or(0), config.where("layer_types"));
+  check_numbers(spec, config.name());
   return spec;
 }
 

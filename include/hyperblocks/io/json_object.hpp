@@ -17,15 +17,18 @@
 
 namespace hyperblocks {
 
-/// A whole file as JSON.
-inline nlohmann::json read_json(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const auto* const text = reinterpret_cast<const char*>(file.bytes().data());
+/// Text as JSON; `file` stands in errors.
+inline nlohmann::json parse_json(std::span<const std::byte> bytes, const std::string& file) {
+  const auto* const text = reinterpret_cast<const char*>(bytes.data());
   try {
-    return nlohmann::json::parse(text, text + file.bytes().size());
+    return nlohmann::json::parse(text, text + bytes.size());
   } catch (const nlohmann::json::exception& reason) {
-    throw Error("malformed JSON", path.string(), "JSON", reason.what());
+    throw Error("malformed JSON", file, "JSON", reason.what());
   }
+}
+
+inline nlohmann::json read_json(const std::filesystem::path& path) {
+  return parse_json(MappedFile(path).bytes(), path.string());
 }
 
 class JsonObject {
@@ -36,6 +39,7 @@ class JsonObject {
   }
 
   const nlohmann::json& fields() const { return fields_; }
+  const std::string& name() const { return file_; }
   std::string where(const std::string& key) const { return file_ + ": '" + key + "'"; }
 
   bool contains(const std::string& key) const {

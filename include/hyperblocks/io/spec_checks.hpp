@@ -15,15 +15,15 @@ namespace hyperblocks::detail {
 
 /// That sizes are positive, no product of two of them overflows, and heads fit each other.
 inline void check_sizes(const DecoderSpec& spec, const std::string& where) {
-  constexpr Index most = Index{1} << 31;
-  const auto check_size = [&](const char* what, Index size) {
-    check(size > 0 && size < most, [&] {
-      return Error(std::string("an impossible size: ") + what, where, "1 to 2^31 - 1", std::to_string(size));
+  const auto check_size = [&](const char* what, Index size, Index most = (Index{1} << 31) - 1) {
+    check(size > 0 && size <= most, [&] {
+      return Error(std::string("an impossible size: ") + what, where, "1 to " + std::to_string(most),
+                   std::to_string(size));
     });
   };
   check_size("vocabulary", spec.vocabulary);
   check_size("hidden size", spec.hidden);
-  check_size("layers", spec.layers);
+  check_size("layers", spec.layers, 65535);  // readers count them
   check_size("heads", spec.heads);
   check_size("key heads", spec.kv_heads);
   check_size("width of a head", spec.head_width);
@@ -33,6 +33,27 @@ inline void check_sizes(const DecoderSpec& spec, const std::string& where) {
     return Error("heads that do not fit each other", where, "key heads that divide the heads, of even width",
                  std::to_string(spec.heads) + " heads, " + std::to_string(spec.kv_heads) +
                      " key heads, width " + std::to_string(spec.head_width));
+  });
+}
+
+/// That every number can be computed with.
+inline void check_numbers(const DecoderSpec& spec, const std::string& file) {
+  each_field(
+      [&](const std::string& field, auto value) {
+        if constexpr (std::floating_point<decltype(value)>) {
+          const bool divides = field == "epsilon" || field == "rope_base" || field == "rope_scaling.factor";
+          check(std::isfinite(value) && (divides ? value > 0 : value >= 0), [&] {
+            return Error("an impossible number: " + field, file, divides ? "more than 0" : "0 or more",
+                         std::to_string(value));
+          });
+        }
+      },
+      spec);
+  const RopeScaling& scaling = spec.rope_scaling;
+  check(scaling.low_frequency_factor < scaling.high_frequency_factor, [&] {
+    return Error("an impossible rope scaling", file, "a low frequency factor below the high one",
+                 std::to_string(scaling.low_frequency_factor) + " and " +
+                     std::to_string(scaling.high_frequency_factor));
   });
 }
 
