@@ -75,7 +75,8 @@ void check_folder(const std::string& model, const std::map<std::string, std::str
         CAPTURE(name);
         std::vector<Scalar> expected(numbers.size());
         file.read<Scalar>(known->second, file.tensor(known->second).shape, expected);
-        CHECK(std::memcmp(numbers.data(), expected.data(), numbers.size() * sizeof(Scalar)) == 0);
+        const bool same = std::memcmp(numbers.data(), expected.data(), numbers.size() * sizeof(Scalar)) == 0;
+        CHECK(same);
       });
   CHECK(count == file.tensors().size() + (spec.tied ? 1 : 0));
 }
@@ -235,9 +236,9 @@ TEST_CASE("shards that an index lists, and other prefixes") {
   for (const std::string prefix : {"", "model.language_model.", "language_model.model."}) {
     renamed.rewrite(all, [&](std::string& name, hb::StoredTensor&) {
       if (name.starts_with("model."))
-        name = prefix + name.substr(6);
+        name.replace(0, 6, prefix);
       else if (prefix.starts_with("language_model"))
-        name = "language_model." + name;
+        name.insert(0, "language_model.");
     });
     CHECK(renamed.error() == "accepted");
   }

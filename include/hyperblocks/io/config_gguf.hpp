@@ -24,18 +24,22 @@ class GgufConfig {
   std::string where(const std::string& key) const { return place(file_->name(), full(key)); }
   Index size(const std::string& key) const { return file_->get<Index>(full(key)); }
   std::optional<Index> find_size(const std::string& key) const { return file_->find<Index>(full(key)); }
-  /// Floats as the decimal numbers that were meant: 1e-6, not 9.99999997e-07.
+  double number(const std::string& key) const { return meant(file_->get<float>(full(key))); }
   std::optional<double> find_number(const std::string& key) const {
-    const auto value = file_->find<float>(full(key));
-    if (!value) return std::nullopt;
+    if (const auto value = file_->find<float>(full(key))) return meant(*value);
+    return std::nullopt;
+  }
+
+ private:
+  /// The decimal number that was meant: 1e-6, not 9.99999997e-07.
+  static double meant(float value) {
     char text[32];
-    const char* const end = std::to_chars(text, text + sizeof text, *value).ptr;
+    const char* const end = std::to_chars(text, text + sizeof text, value).ptr;
     double number = 0;
     std::from_chars(text, end, number);
     return number;
   }
 
- private:
   const GgufFile* file_;
   std::string architecture_;
 };
@@ -107,8 +111,9 @@ inline std::vector<bool> read_windows(const GgufConfig& config, Index layers) {
   }
   const Index usual = config.architecture() == "gemma2" ? 2 : config.architecture() == "gemma3" ? 6 : 0;
   const Index pattern = config.find_size(key).value_or(usual);
-  std::vector<bool> windows;
-  for (Index i = 0; i < layers; ++i) windows.push_back(pattern <= 0 || (i + 1) % pattern != 0);
+  std::vector<bool> windows(static_cast<std::size_t>(layers), true);
+  for (Index i = pattern; pattern > 0 && i <= layers; i += pattern)
+    windows[static_cast<std::size_t>(i - 1)] = false;
   return windows;
 }
 
@@ -168,9 +173,7 @@ inline DecoderSpec decoder_spec_from_gguf(const GgufFile& file) {
     return Error("not supported", config.where("attention.value_length"), std::to_string(spec.head_width),
                  std::to_string(values));
   });
-  const std::string epsilon = "attention.layer_norm_rms_epsilon";
-  file.get<float>(config.full(epsilon));
-  spec.epsilon = *config.find_number(epsilon);
+  spec.epsilon = config.number("attention.layer_norm_rms_epsilon");
   spec.head_norm = config.architecture() == "qwen3" || config.architecture() == "gemma3";
   spec.bias = file.contains("blk.0.attn_q.bias");
   spec.tied = !file.contains("output.weight");

@@ -252,10 +252,8 @@ class GgufFile {
   /// The same of a key that must be there.
   template <class T>
   T get(std::string_view key) const {
-    auto value = find<T>(key);
-    check(value.has_value(),
-          [&] { return Error("no such key", where(key), detail::gguf_kind<T>(), "no value"); });
-    return *std::move(value);
+    if (auto value = find<T>(key)) return *std::move(value);
+    throw Error("no such key", where(key), detail::gguf_kind<T>(), "no value");
   }
 
   const GgufTensor& tensor(const std::string& name) const {
@@ -294,9 +292,8 @@ class GgufFile {
 
   template <class T, class Asked = T>
   T element(std::string_view key, const GgufValue& value, const std::byte* from) const {
-    const auto result = detail::gguf_element<T>(value.type, from);
-    check(result.has_value(), [&] { return another_kind<Asked>(key, value); });
-    return *result;
+    if (const auto result = detail::gguf_element<T>(value.type, from)) return *result;
+    throw another_kind<Asked>(key, value);
   }
 
   template <class T>
@@ -334,7 +331,7 @@ class GgufFile {
     const auto values = cursor.number<std::uint64_t>("a number of keys");
     for (std::uint64_t i = 0; i < values; ++i) read_value(cursor);
     std::vector<Entry> entries;
-    for (std::uint64_t i = 0; i < tensors; ++i) entries.push_back(read_entry(cursor));
+    while (entries.size() < tensors) entries.push_back(read_entry(cursor));
     if (!entries.empty()) place(entries, bytes, cursor.offset());
   }
 

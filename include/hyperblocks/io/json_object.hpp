@@ -56,9 +56,8 @@ class JsonObject {
 
   template <class T>
   T get(const std::string& key) const {
-    auto value = find<T>(key);
-    check(value.has_value(), [&] { return Error("no such field", where(key), kind<T>(), "no value"); });
-    return *std::move(value);
+    if (auto value = find<T>(key)) return *std::move(value);
+    throw Error("no such field", where(key), kind<T>(), "no value");
   }
 
   /// An object within; an empty one if not there.

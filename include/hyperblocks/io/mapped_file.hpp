@@ -23,10 +23,9 @@ namespace hyperblocks {
 /// Throws in the system's words if the last call failed.
 inline void check_system(bool good, const std::filesystem::path& path, const char* call) {
   const int reason = errno;
-  check(good, [&] {
-    return Error("a file operation failed", path.string(), std::string(call) + " to succeed",
-                 std::strerror(reason));
-  });
+  if (good) return;
+  throw Error("a file operation failed", path.string(), std::string(call) + " to succeed",
+              std::strerror(reason));
 }
 
 class MappedFile {

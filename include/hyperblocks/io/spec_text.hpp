@@ -4,8 +4,10 @@
 // header that hyperblocks_add_base writes.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <concepts>
 #include <string>
 #include <string_view>
 
