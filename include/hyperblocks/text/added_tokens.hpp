@@ -12,6 +12,7 @@ namespace hyperblocks::detail {
 
 struct AddedToken {
   std::string content;
+  std::string shown = {};  ///< when decoding: the content as it is looked for
   std::int32_t id = 0;
   bool single_word = false;                      ///< not within a word
   bool strip_left = false, strip_right = false;  ///< takes the white space beside it
@@ -24,10 +25,10 @@ class AddedTokens {
   AddedTokens() = default;
   AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer) : tokens_(std::move(tokens)) {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
-      const AddedToken& token = tokens_[i];
-      std::string content = token.content;
-      if (token.normalized && normalizer) normalizer(content);
-      (token.normalized ? normalized_ : raw_).add(std::move(content), static_cast<std::int32_t>(i));
+      AddedToken& token = tokens_[i];
+      token.shown = token.content;
+      if (token.normalized && normalizer) normalizer(token.shown);
+      (token.normalized ? normalized_ : raw_).add(token.shown, static_cast<std::int32_t>(i));
       by_id_[token.id] = i;
       by_content_[token.content] = i;
       if (token.special) special_.insert(token.content);

@@ -173,7 +173,8 @@ class Bpe : public TokenModel {
     check(right.size() >= options_.prefix.size(), [&] {
       return Error("malformed file", where, "'" + options_.prefix + "' and more", "'" + right + "'");
     });
-    merges_.add(id(left), id(right),
+    const std::int32_t left_id = id(left), right_id = id(right);
+    merges_.add(left_id, right_id,
                 {static_cast<double>(rank), id(left + right.substr(options_.prefix.size()))});
   }
 

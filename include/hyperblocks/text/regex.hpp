@@ -29,11 +29,12 @@ class PatternTranslation {
   std::string result;
 
  private:
-  // White space is Unicode's White_Space; PCRE2's \s has U+180E as well. A word has marks,
-  // connectors, and of the numbers that are no digits those of Latin-1.
+  // White space is Unicode's White_Space; PCRE2's \s has U+180E as well. A word has marks
+  // and connectors; outside a set also those numbers of Latin-1 that are no digits.
   static constexpr std::string_view spaces =
       R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-  static constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\xb2\xb3\xb9\xbc-\xbe)";
+  static constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+  static constexpr std::string_view numbers = R"(\xb2\xb3\xb9\xbc-\xbe)";
 
   char peek(std::size_t ahead = 0) const {
     return at_ + ahead < pattern_.size() ? pattern_[at_ + ahead] : '\0';
@@ -47,10 +48,10 @@ class PatternTranslation {
     const char c = peek();
     if (c == '\\') return escape();
     if (in_class_) {
-      check(c != '[' || peek(1) == ':', [&] { return unsupported("a set within a set"); });
+      constexpr std::string_view digit = "[:digit:]";
+      if (pattern_.substr(at_).starts_with(digit)) return copy(digit.size());
+      check(c != '[', [&] { return unsupported("a set within a set"); });
       check(c != '&' || peek(1) != '&', [&] { return unsupported("an intersection of sets"); });
-      if (c == '[')
-        return copy(pattern_.find(":]", at_) == pattern_.npos ? 1 : pattern_.find(":]", at_) + 2 - at_);
       in_class_ = c != ']';
     } else if (c == '[') {
       in_class_ = true;
@@ -111,10 +112,10 @@ class PatternTranslation {
       case 'S':
         return either(R"([\S\x{180e}])", R"(\S\x{180e})");
       case 'w':
-        return either("[" + std::string(word) + "]", word);
+        return either("[" + std::string(word) + std::string(numbers) + "]", word);
       case 'W':
         check(!in_class_, [&] { return unsupported("\\W within a set"); });
-        return either("[^" + std::string(word) + "]", {});
+        return either("[^" + std::string(word) + std::string(numbers) + "]", {});
       case 'h':
         return either("[0-9a-fA-F]", "0-9a-fA-F");
       case 'u':

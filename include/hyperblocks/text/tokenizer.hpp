@@ -168,7 +168,7 @@ class Tokenizer {
   }
 
   const std::string* token_or_null(std::int32_t id) const {
-    if (const auto* added = added_->of(id)) return &added->content;
+    if (const auto* added = added_->of(id)) return &added->shown;
     return model_->vocabulary().token_of(id);
   }
 

@@ -69,7 +69,8 @@ inline Vocabulary read_vocabulary(const JsonElement& element) {
   for (const auto& [token, id] : element.object().items())
     entries.emplace_back(JsonElement(id, element.where() + "/" + token).id(), &token);
   Vocabulary vocabulary;
-  std::sort(entries.begin(), entries.end());
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [id, token] : entries) vocabulary.add(*token, id, element.where());
   return vocabulary;
 }

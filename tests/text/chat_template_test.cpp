@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Chats as Jinja renders them, from tests/fixtures/text/chats.json; what is no known template is an error.
+#include "support/folder.hpp"
+
+#include <hyperblocks/text/chat_template.hpp>
+
+using namespace hyperblocks;
+using namespace hyperblocks::test;
+using Json = nlohmann::json;
+
+namespace {
+
+Json fixture() {
+  return Json::parse(contents(std::filesystem::path(HYPERBLOCKS_FIXTURES) / "text" / "chats.json"));
+}
+
+std::vector<Message> messages_of(const Json& chat) {
+  std::vector<Message> messages;
+  for (const Json& message : chat) messages.push_back({message["role"], message["content"]});
+  return messages;
+}
+
+/// The expected text; null: the template itself refuses these turns.
+void check_rendered(const ChatTemplate& chat, const Json& turns, const ChatOptions& options,
+                    const Json& expected) {
+  CAPTURE(turns.dump());
+  if (expected.is_null())
+    CHECK_THROWS_WITH_AS(chat.render(messages_of(turns), options),
+                         doctest::Contains("these turns do not fit the template"), Error);
+  else
+    CHECK(chat.render(messages_of(turns), options) == expected.get<std::string>());
+}
+
+}  // namespace
+
+TEST_CASE("turns are rendered as the templates render them") {
+  const Json all = fixture();
+  for (const Json& one : all["cases"]) {
+    const auto name = one["name"].get<std::string>();
+    CAPTURE(name);
+    const auto chat = ChatTemplate::recognise(one["template"].get<std::string>());
+    for (std::size_t i = 0; i < all["chats"].size(); ++i) {
+      check_rendered(chat, all["chats"][i], {}, one["asking"][i]);
+      check_rendered(chat, all["chats"][i], {.generation_prompt = false}, one["whole"][i]);
+    }
+    check_rendered(chat, all["chats"][0], {.thinking = false}, one["without thinking"][0]);
+  }
+}
+
+TEST_CASE("what is no known template is an error that shows its beginning") {
+  for (const char* const text :
+       {"", "{{ messages }}",
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] }}{% endfor %}",
+        "{{ bos_token }}{{ '<|im_start|>' }}", "<|start_header_id|> <|eot_id|> trim",
+        "{{ '[INST] ' + message['content'] + ' [/INST]' }}"})
+    CHECK_THROWS_WITH_AS(ChatTemplate::recognise(text, "here"),
+                         doctest::Contains((std::string("that begins with '") + text).c_str()), Error);
+}
+
+TEST_CASE("turns out of order, and roles that are none, are errors") {
+  const Json all = fixture();
+  for (const Json& one : all["cases"]) {
+    const auto chat = ChatTemplate::recognise(one["template"].get<std::string>());
+    CHECK_THROWS_WITH_AS(chat.render(std::vector<Message>{{"tool", "x"}}), doctest::Contains("found 'tool'"),
+                         Error);
+    CHECK_NOTHROW(chat.render({}));
+    CHECK(!chat.end_of_turn().empty());
+  }
+  const auto gemma = ChatTemplate::recognise(all["cases"].back()["template"].get<std::string>());
+  CHECK_THROWS_WITH_AS(gemma.render(std::vector<Message>{{"assistant", "x"}}),
+                       doctest::Contains("expected user and assistant in turn"), Error);
+}
+
+TEST_CASE("the date of Llama 3.1 can be given") {
+  const Json all = fixture();
+  for (const Json& one : all["cases"])
+    if (one["name"] == "Llama 3.1") {
+      const auto chat = ChatTemplate::recognise(one["template"].get<std::string>());
+      const auto text = chat.render(std::vector<Message>{{"user", "x"}}, {.date = "01 Jan 2030"});
+      CHECK(text.find("Today Date: 01 Jan 2030\n\n<|eot_id|>") != text.npos);
+    }
+}
+
+TEST_CASE("a model's directory: chat_template.jinja before tokenizer_config.json") {
+  const Folder folder;
+  const Json all = fixture();
+  const Json &chatml = all["cases"].front(), &gemma = all["cases"].back();
+  std::ofstream(folder.path / "tokenizer_config.json") << Json{{"chat_template", chatml["template"]}};
+  CHECK(ChatTemplate::from_directory(folder.path).end_of_turn() == "<|im_end|>");
+  std::ofstream(folder.path / "tokenizer_config.json")
+      << Json{{"chat_template", Json::array({{{"name", "tools"}, {"template", "?"}},
+                                             {{"name", "default"}, {"template", chatml["template"]}}})}};
+  CHECK(ChatTemplate::from_directory(folder.path).end_of_turn() == "<|im_end|>");
+  std::ofstream(folder.path / "chat_template.jinja") << gemma["template"].get<std::string>();
+  CHECK(ChatTemplate::from_directory(folder.path).end_of_turn() == "<end_of_turn>");
+  std::filesystem::remove(folder.path / "chat_template.jinja");
+  std::ofstream(folder.path / "tokenizer_config.json") << "{}";
+  CHECK_THROWS_WITH_AS(ChatTemplate::from_directory(folder.path),
+                       doctest::Contains("the key 'chat_template'"), Error);
+}
