@@ -45,6 +45,11 @@ function(hyperblocks_add_base target)
   hyperblocks_add_spec(base ${target} ${ARGN})
 endfunction()
 
+# hyperblocks_add_encoder(TARGET CONFIG path NAME my_encoder): a hyperblocks::TextEncoderSpec from an encoder's config.json.
+function(hyperblocks_add_encoder target)
+  hyperblocks_add_spec(encoder ${target} ${ARGN})
+endfunction()
+
 # The program that writes the headers, built once for all of them from the library's own readers.
 function(hyperblocks_spec_writer kind)
   if(TARGET hyperblocks_spec_writer)

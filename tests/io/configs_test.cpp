@@ -353,7 +353,7 @@ TEST_CASE("one error names every field in which a model is not the compiled one"
 }
 
 TEST_CASE("the header of a spec") {
-  const std::string header = hb::base_header(models.at("llama3"), "my_base", "config.json");
+  const std::string header = hb::spec_header(models.at("llama3"), "my_base", "config.json");
   const auto holds = [&](const std::string& text) {
     CAPTURE(header);
     CHECK(header.find(text) != std::string::npos);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// A DecoderSpec as text: the comparison of the spec that a program was compiled for with a model's, and the
-// header that hyperblocks_add_base writes.
+// A spec as text: the comparison of the spec that a program was compiled for with a model's, and the
+// header that hyperblocks_add_base and hyperblocks_add_encoder write.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include <hyperblocks/models/decoder_spec.hpp>
+#include <hyperblocks/models/text_encoder_spec.hpp>
 
 namespace hyperblocks {
 
@@ -21,7 +22,7 @@ constexpr std::string_view name(Activation activation) {
 }
 
 constexpr std::string_view name(RopeScaling::Kind kind) {
-  constexpr std::string_view names[] = {"none", "linear", "llama3"};
+  constexpr std::string_view names[] = {"none", "linear", "llama3", "ntk"};
   return names[static_cast<std::size_t>(kind)];
 }
 
@@ -74,11 +75,28 @@ inline DecoderSpec canonical(DecoderSpec spec) {
   return spec;
 }
 
+inline TextEncoderSpec canonical(const TextEncoderSpec& spec) { return spec; }
+
+/// A spec's type as C++, and its header.
+template <class Spec>
+struct SpecCode;
+template <>
+struct SpecCode<DecoderSpec> {
+  static constexpr const char *type = "DecoderSpec", *header = "decoder_spec.hpp",
+                              *function = "hyperblocks_add_base";
+};
+template <>
+struct SpecCode<TextEncoderSpec> {
+  static constexpr const char *type = "TextEncoderSpec", *header = "text_encoder_spec.hpp",
+                              *function = "hyperblocks_add_encoder";
+};
+
 }  // namespace detail
 
 /// Throws one Error that names every field in which a model differs from the spec of the program. Not
-/// compared: `positions`, a promise of the model's makers that changes no result.
-inline void check_spec(const DecoderSpec& expected, const DecoderSpec& found, const std::string& file) {
+/// compared: a Decoder's `positions`, a promise of the model's makers that changes no result.
+template <class Spec>
+void check_spec(const Spec& expected, const Spec& found, const std::string& file) {
   std::string compiled, read;
   each_field(
       [&](const char* field, auto first, auto second) {
@@ -94,11 +112,13 @@ inline void check_spec(const DecoderSpec& expected, const DecoderSpec& found, co
 }
 
 /// A header that defines the spec as `constant`; `origin` says in a comment what it was read from.
-inline std::string base_header(const DecoderSpec& spec, const std::string& constant,
-                               const std::string& origin) {
-  std::string text = "// Written by hyperblocks_add_base from " + origin + ".\n#pragma once\n\n";
-  text += "#include <hyperblocks/models/decoder_spec.hpp>\n\n";
-  text += "inline constexpr hyperblocks::DecoderSpec " + constant + "{";
+template <class Spec>
+std::string spec_header(const Spec& spec, const std::string& constant, const std::string& origin) {
+  using Code = detail::SpecCode<Spec>;
+  std::string text =
+      std::string("// Written by ") + Code::function + " from " + origin + ".\n#pragma once\n\n";
+  text += std::string("#include <hyperblocks/models/") + Code::header + ">\n\n";
+  text += std::string("inline constexpr hyperblocks::") + Code::type + " " + constant + "{";
   std::string open;  // the member whose members are being written
   each_field(
       [&](std::string_view field, auto value) {
