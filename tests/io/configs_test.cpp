@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string fixtures = HYPERBLOCKS_FIXTURES;
+const fs::path fixtures = HYPERBLOCKS_FIXTURES;
 
 constexpr DecoderSpec llama{.vocabulary = 40,
                             .hidden = 16,
@@ -74,7 +74,7 @@ const std::map<std::string, DecoderSpec> models = {
      })}};
 
 Json config_of(const std::string& model) {
-  return hb::read_json(fixtures + "/models/" + model + "/config.json");
+  return hb::read_json(fixtures / "models" / model / "config.json");
 }
 
 DecoderSpec read(const Json& config) { return hb::decoder_spec_from_config(config, "some.json"); }
@@ -100,10 +100,11 @@ std::string error_of(F f) {
 TEST_CASE("config.json of every family, as transformers writes it") {
   for (const auto& [name, expected] : models) {
     CAPTURE(name);
-    const auto folder = fixtures + "/models/" + name;
-    CHECK(error_of([&] { hb::check_spec(expected, hb::decoder_spec(folder), "it"); }) == "accepted");
+    const auto folder = fixtures / "models" / name;
+    CHECK(error_of([&, &spec = expected] { hb::check_spec(spec, hb::decoder_spec(folder), "it"); }) ==
+          "accepted");
     CHECK(hb::decoder_spec(folder).positions == 64);
-    CHECK(hb::decoder_spec(folder + "/config.json") == hb::decoder_spec(folder));
+    CHECK(hb::decoder_spec(folder / "config.json") == hb::decoder_spec(folder));
   }
 }
 
@@ -114,14 +115,14 @@ TEST_CASE("GGUF files of every architecture") {
     auto expected = config;
     if (name.starts_with("gemma")) expected.attention_scale = 0;  // no file says it: as published sizes do
     if (name == "llama3") expected.rope_scaling.original_positions = 8192;
-    const auto found = hb::decoder_spec(fixtures + "/gguf/" + name + ".gguf");
+    const auto found = hb::decoder_spec(fixtures / "gguf" / (name + ".gguf"));
     CHECK(error_of([&] { hb::check_spec(expected, found, "it"); }) == "accepted");
     CHECK(found.epsilon == expected.epsilon);
   }
 }
 
 TEST_CASE("GGUF files: what a Decoder cannot do, and what does not fit") {
-  const std::string bytes = hb::test::contents(fixtures + "/gguf/llama3.gguf");
+  const std::string bytes = hb::test::contents(fixtures / "gguf/llama3.gguf");
   const auto error_with = [&](const std::string& from, const std::string& to) {
     std::string changed = bytes;
     const auto at = changed.find(from);
@@ -315,7 +316,7 @@ TEST_CASE("what a Decoder cannot do is an error that names the field") {
       {config_of("gemma2"), {{"sliding_window", 0}}, "a sliding window of 1 or more, found 0"},
   };
   for (const auto& [config, patch, message] : cases) {
-    const std::string error = error_of([&] { read(patched(config, patch)); });
+    const std::string error = error_of([&, &whole = config, &part = patch] { read(patched(whole, part)); });
     CAPTURE(error);
     CHECK(error.find(message) != std::string::npos);
   }
