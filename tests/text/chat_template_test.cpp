@@ -3,7 +3,7 @@
 // Chats as Jinja renders them, from tests/fixtures/text/chats.json; what is no known template is an error.
 #include "support/folder.hpp"
 
-#include <hyperblocks/text/chat_template.hpp>
+#include <hyperblocks/text/load_tokenizer.hpp>
 
 using namespace hyperblocks;
 using namespace hyperblocks::test;
@@ -98,4 +98,26 @@ TEST_CASE("a model's directory: chat_template.jinja before tokenizer_config.json
   std::ofstream(folder.path / "tokenizer_config.json") << "{}";
   CHECK_THROWS_WITH_AS(ChatTemplate::from_directory(folder.path),
                        doctest::Contains("the key 'chat_template'"), Error);
+}
+
+TEST_CASE("the documentation's program: a chat as ids, an answer as text") {
+  namespace hb = hyperblocks;
+  const Folder folder;
+  std::ofstream(folder.path / "chat_template.jinja") << fixture()["cases"][0]["template"].get<std::string>();
+  const auto path = std::filesystem::path(HYPERBLOCKS_FIXTURES) / "text" / "tokenizers.json";
+  const Json all = Json::parse(contents(path));
+  for (const Json& one : all["cases"])
+    if (one["name"] == "byte-level BPE") std::ofstream(folder.path / "tokenizer.json") << one["tokenizer"];
+  const std::string model = folder.path.string();
+  const std::vector<hb::Message> turns = {{"user", "Hello"}};
+  std::string answer_text;
+  // [usage]
+  const hb::Tokenizer tokenizer = hb::load_tokenizer(model);  // a folder, a GGUF file, a tokenizer.json
+  const hb::ChatTemplate chat = hb::load_chat_template(model);
+  const auto ids = tokenizer.encode(chat.render(turns), false);  // the template brings its own BOS
+  hb::StreamDecoder stream(tokenizer);
+  for (const std::int32_t id : ids) answer_text += stream.next(id);  // whole characters only
+  answer_text += stream.finish();
+  // [/usage]
+  CHECK(answer_text == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -69,8 +70,9 @@ inline Vocabulary read_vocabulary(const JsonElement& element) {
   for (const auto& [token, id] : element.object().items())
     entries.emplace_back(JsonElement(id, element.where() + "/" + token).id(), &token);
   Vocabulary vocabulary;
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.first, *a.second) < std::tie(b.first, *b.second);
+  });
   for (const auto& [id, token] : entries) vocabulary.add(*token, id, element.where());
   return vocabulary;
 }
@@ -86,8 +88,7 @@ class PrefixSet {
   }
   /// After the last add; of equal texts the first one stays.
   void finish() {
-    std::stable_sort(entries_.begin(), entries_.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(entries_.begin(), entries_.end());
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     entries_.erase(std::unique(entries_.begin(), entries_.end(), same), entries_.end());
   }
