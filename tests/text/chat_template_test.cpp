@@ -72,6 +72,19 @@ TEST_CASE("turns out of order, and roles that are none, are errors") {
                        doctest::Contains("expected user and assistant in turn"), Error);
 }
 
+TEST_CASE("what stands around a user's text") {
+  const Json all = fixture();
+  const auto gemma = ChatTemplate::recognise(all["cases"].back()["template"].get<std::string>());
+  const auto [before, after] = gemma.around({{"system", ""}});
+  CHECK(before == "<bos><start_of_turn>user\n\n\n");
+  CHECK(after == "<end_of_turn>\n<start_of_turn>model\n");
+  for (const Json& one : all["cases"]) {
+    const auto chat = ChatTemplate::recognise(one["template"].get<std::string>());
+    const auto [begin, end] = chat.around();
+    CHECK(chat.render(std::vector<Message>{{"user", "text"}}) == begin + "text" + end);
+  }
+}
+
 TEST_CASE("the date of Llama 3.1 can be given") {
   const Json all = fixture();
   for (const Json& one : all["cases"])

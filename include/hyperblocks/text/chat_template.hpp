@@ -7,11 +7,11 @@
 //   const auto ids = tokenizer.encode(chat.render(turns), false);  // the template has its own BOS
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <hyperblocks/io/mapped_file.hpp>
@@ -82,6 +82,16 @@ class ChatTemplate {
       default:
         return instructions(messages);
     }
+  }
+
+  /// What stands before and behind the text of a user's turn that follows the turns given: constant texts.
+  std::pair<std::string, std::string> around(std::vector<Message> earlier = {},
+                                             const ChatOptions& options = {}) const {
+    constexpr std::string_view mark = "\x01";
+    earlier.push_back({"user", std::string(mark)});
+    const std::string text = render(earlier, options);
+    const std::size_t at = text.rfind(mark);
+    return {text.substr(0, at), text.substr(at + mark.size())};
   }
 
   /// The token that ends the assistant's turn: where generation stops.
