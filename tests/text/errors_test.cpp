@@ -130,7 +130,7 @@ TEST_CASE("vocabularies") {
   check_model(R"({"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1})",
               "a dropout that is not supported");
   check_model(
-      R"({"type": "BPE", "vocab": {"a": 0, "##a": 1}, "merges": ["##a a"], "continuing_subword_prefix": "##"})",
+      R"({"type": "BPE", "vocab": {"a": 0, "#a": 1}, "merges": ["#a a"], "continuing_subword_prefix": "##"})",
       "expected '##' and more, found 'a'");
   check_model(R"({"type": "Unigram", "vocab": []})", "expected at least one piece");
   check_model(R"({"type": "Unigram", "vocab": [["a"]]})", "expected [piece, score]");

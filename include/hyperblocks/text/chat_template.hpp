@@ -145,10 +145,10 @@ class ChatTemplate {
     }
     family_ = Family::chatml;
     return !has(source, "think") && !has(source, "trim") && !has(source, "strip") &&
-           !found(
-                source,
-                R"(['"]<\|im_start\|>['"]\s*\+\s*message(\.role|\[['"]role['"]\])\s*\+\s*['"]\n['"]\s*\+\s*)"
-                R"((message\.)?(content|message\[['"]content['"]\])\s*\+\s*['"]<\|im_end\|>(['"]\s*\+\s*['"])?\n['"])")
+           !found(source, R"(['"]<\|im_start\|>['"]\s*\+\s*message(\.role|\[['"]role['"]\])\s*\+\s*)"
+                          R"(['"]\n['"]\s*\+\s*)"
+                          R"((message\.)?(content|message\[['"]content['"]\])\s*\+\s*)"
+                          R"(['"]<\|im_end\|>(['"]\s*\+\s*['"])?\n['"])")
                 .empty();
   }
 
@@ -157,10 +157,10 @@ class ChatTemplate {
     bos_ = "<|begin_of_text|>";
     knowledge_ = between(source, "Cutting Knowledge Date: ", "\n");
     return !has(source, "think") && !has(source, "recipient") && !has(source, "functions_str") &&
-           !found(
-                source,
-                R"(['"]<\|start_header_id\|>['"]\s*\+\s*message(\.role|\[['"]role['"]\])\s*\+\s*['"]<\|end_header_id\|>\n\n['"]\s*)"
-                R"(\+\s*message(\.content|\[['"]content['"]\])\s*\|\s*trim\s*\+\s*['"]<\|eot_id\|>['"])")
+           !found(source,
+                  R"(['"]<\|start_header_id\|>['"]\s*\+\s*message(\.role|\[['"]role['"]\])\s*\+\s*)"
+                  R"(['"]<\|end_header_id\|>\n\n['"]\s*)"
+                  R"(\+\s*message(\.content|\[['"]content['"]\])\s*\|\s*trim\s*\+\s*['"]<\|eot_id\|>['"])")
                 .empty();
   }
 

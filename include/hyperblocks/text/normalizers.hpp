@@ -3,6 +3,7 @@
 // Normalizers of tokenizer.json: what is done to a text before it is cut. Each is a function on the text.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>

@@ -3,7 +3,9 @@
 // Pre-tokenizers of tokenizer.json: where a text is cut into the words that the model sees one by one.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
