@@ -2,6 +2,9 @@
 # Copyright 2026 The hyperblocks authors
 # What every example starts with. Inside the project the targets are there already; an example configured alone
 # (cmake -S examples/<name> -B <dir>) finds an installed hyperblocks and, failing that, adds this source tree.
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release unless asked otherwise: without optimisation nothing here is of use" FORCE)
+endif()
 if(NOT TARGET hyperblocks::hyperblocks)
   find_package(hyperblocks 0.1 QUIET)
 endif()
