@@ -81,7 +81,8 @@ TEST_CASE("what stands around a user's text") {
   for (const Json& one : all["cases"]) {
     const auto chat = ChatTemplate::recognise(one["template"].get<std::string>());
     const auto [begin, end] = chat.around();
-    CHECK(chat.render(std::vector<Message>{{"user", "text"}}) == begin + "text" + end);
+    CHECK(chat.render(std::vector<Message>{{"user", "text"}}) ==
+          std::string(begin).append("text").append(end));
   }
 }
 

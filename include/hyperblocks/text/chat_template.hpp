@@ -333,7 +333,7 @@ class ChatTemplate {
           has_system && i == (rules.system == Instructions::System::first ? 0 : messages.size() - 1);
       std::string content = messages[i].content;
       if (messages[i].role == "user") {
-        if (here) content = rules.system_open + system + rules.system_close + content;
+        if (here) content.insert(0, rules.system_open + system + rules.system_close);
         if (rules.trim_user) content = trimmed(content);
         text.append(rules.bos_each_turn ? bos_ : "").append(rules.open).append(content).append(rules.close);
       } else {

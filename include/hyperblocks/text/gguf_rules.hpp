@@ -125,6 +125,7 @@ inline void use_gpt2(const GgufVocabulary& parts, const SplittingRule& rule, Ggu
       gguf_tokens(parts), merges,
       BpeOptions{.unknown = {}, .prefix = {}, .suffix = {}, .ignore_merges = rule.ignore_merges}, where);
   std::vector<Regex> patterns;
+  patterns.reserve(rule.patterns.size());
   for (const std::string_view pattern : rule.patterns) patterns.emplace_back(pattern, where + ".pre");
   rules.pre_tokenizer = [patterns = std::move(patterns)](Words& words) {
     for (const Regex& pattern : patterns) words.split(matches_of(pattern), Behavior::isolated);

@@ -106,8 +106,8 @@ class JsonElement {
   }
 
   /// The values of keys that may be missing or null.
-  std::string string_or(const std::string& key, std::string otherwise) const {
-    return has(key) ? at(key).string() : std::move(otherwise);
+  std::string string_or(const std::string& key, const std::string& otherwise) const {
+    return has(key) ? at(key).string() : otherwise;
   }
   bool boolean_or(const std::string& key, bool otherwise) const {
     return has(key) ? at(key).boolean() : otherwise;

@@ -42,7 +42,7 @@ class Words {
 
   /// find(word, stretches) tiles each word with stretches.
   template <class F>
-  void split(F find, Behavior behavior) {
+  void split(const F& find, Behavior behavior) {
     std::vector<std::pair<std::size_t, std::size_t>> words;
     std::vector<Stretch> stretches;
     for (const auto& [begin, end] : words_) {

@@ -198,7 +198,7 @@ class Regex {
   };
 
   /// `where` stands in errors: the file and the key the pattern comes from.
-  Regex(std::string_view pattern, std::string where)
+  Regex(std::string_view pattern, const std::string& where)
       : Regex(PatternTranslation(pattern, where).result, where,
               PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C) {}
   static Regex literal(std::string_view text, std::string where) {

@@ -32,10 +32,9 @@ class TokenModel {
 /// The ids of the tokens <0x00> to <0xFF>; those missing are -1.
 inline std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary) {
   constexpr char digits[] = "0123456789ABCDEF";
-  std::vector<std::int32_t> ids;
-  for (int b = 0; b < 256; ++b)
-    ids.push_back(
-        vocabulary.id_of(std::string{'<', '0', 'x', digits[b / 16], digits[b % 16], '>'}).value_or(-1));
+  std::vector<std::int32_t> ids(256);
+  for (std::size_t b = 0; b < ids.size(); ++b)
+    ids[b] = vocabulary.id_of(std::string{'<', '0', 'x', digits[b / 16], digits[b % 16], '>'}).value_or(-1);
   return ids;
 }
 
@@ -59,7 +58,7 @@ class WordPiece : public TokenModel {
       return Error("malformed file", element.where() + "/unk_token", "a token of the vocabulary",
                    "'" + unknown + "'");
     });
-    unknown_ = *id;
+    unknown_ = id.value_or(0);
     if (element.has("max_input_chars_per_word"))
       most_characters_ = static_cast<std::size_t>(element.at("max_input_chars_per_word").id());
   }
@@ -75,13 +74,14 @@ class WordPiece : public TokenModel {
       piece = at == 0 ? "" : prefix_;
       piece += word.substr(at, vocabulary().longest());
       const std::size_t start = at == 0 ? 0 : prefix_.size();
-      while (piece.size() > start && !vocabulary().id_of(piece)) remove_last_character(piece);
+      auto id = vocabulary().id_of(piece);
+      for (; piece.size() > start && !id; id = vocabulary().id_of(piece)) remove_last_character(piece);
       if (piece.size() <= start) {
         ids.resize(before);
         ids.push_back(unknown_);
         return;
       }
-      ids.push_back(*vocabulary().id_of(piece));
+      ids.push_back(id.value_or(unknown_));
       at += piece.size() - start;
     }
   }
@@ -111,7 +111,7 @@ class WordLevel : public TokenModel {
       return Error("a word outside the vocabulary", where_, "an unk_token in it",
                    "'" + std::string(word) + "'");
     });
-    ids.push_back(id ? *id : *unknown_);
+    ids.push_back(id.value_or(unknown_.value_or(0)));
   }
 
  private:
@@ -196,7 +196,7 @@ class Unigram : public TokenModel {
           return Error("a character outside the vocabulary", where_, "an unk_id",
                        "'" + std::string(word.substr(at, length)) + "'");
         });
-        offer(at + length, {before + unknown_score_, at, *unknown_});
+        offer(at + length, {before + unknown_score_, at, unknown_.value_or(0)});
       }
       at += length;
     }
@@ -207,7 +207,7 @@ class Unigram : public TokenModel {
     if (const auto id = vocabulary().id_of(piece))
       ids.push_back(*id);
     else if (bytes_.empty() || !append_bytes(piece, bytes_, ids))
-      ids.push_back(*unknown_);
+      ids.push_back(unknown_.value_or(0));  // checked where the path was found
   }
 
   std::string where_;
