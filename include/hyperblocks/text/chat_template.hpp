@@ -43,7 +43,7 @@ class ChatTemplate {
     check(known, [&] {
       return Error("a chat template that is not known", where,
                    "one of ChatML, Qwen3, Llama 2, Llama 3, Mistral, Gemma",
-                   "one that begins with '" + detail::valid_utf8(text.substr(0, 80)) + "'");
+                   "one that begins with " + detail::in_quotes(detail::valid_utf8(text.substr(0, 80))));
     });
     if (!has(source, "bos_token")) chat.bos_.clear();
     chat.always_asks_ = !has(source, "add_generation_prompt");

@@ -76,7 +76,7 @@ struct WordPieceDecoder {
       if (i > 0 && tokens[i].starts_with(prefix))
         tokens[i].erase(0, prefix.size());
       else if (i > 0)
-        tokens[i].insert(0, " ");
+        tokens[i].insert(tokens[i].begin(), ' ');
       if (cleanup)
         for (const auto& [from, to] : tidy) replace_all(tokens[i], from, to);
     }

@@ -81,7 +81,7 @@ inline Vocabulary gguf_tokens(const GgufVocabulary& parts) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::string& token = parts.tokens[i];
     check(valid_size(token) == token.size(), [&] {
-      return Error("malformed file", where + "/" + std::to_string(i), "UTF-8", "'" + valid_utf8(token) + "'");
+      return Error("malformed file", where + "/" + std::to_string(i), "UTF-8", in_quotes(valid_utf8(token)));
     });
     vocabulary.add(token, static_cast<std::int32_t>(i), where);
   }
@@ -116,7 +116,7 @@ inline void use_gpt2(const GgufVocabulary& parts, const SplittingRule& rule, Ggu
     const std::size_t space = merge.find(' ', 1);  // a token may begin with one
     check(space != merge.npos, [&] {
       return Error("malformed file", parts.file + ": tokenizer.ggml.merges/" + std::to_string(i),
-                   "two tokens, one space between", "'" + valid_utf8(merge) + "'");
+                   "two tokens, one space between", in_quotes(valid_utf8(merge)));
     });
     merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }

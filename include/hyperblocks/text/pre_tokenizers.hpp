@@ -192,8 +192,9 @@ struct ByteLevel {
 
   void operator()(Words& words) const {
     if (add_prefix_space)
-      words.rewrite(
-          [](std::string_view word, bool) { return (word.starts_with(' ') ? "" : " ") + std::string(word); });
+      words.rewrite([](std::string_view word, bool) {
+        return concatenated({word.starts_with(' ') ? "" : " ", word});
+      });
     if (pattern) words.split(matches_of(*pattern), Behavior::isolated);
     words.rewrite([](std::string_view word, bool) { return to_byte_level(word); });
   }

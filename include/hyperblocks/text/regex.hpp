@@ -108,18 +108,18 @@ class PatternTranslation {
     };
     switch (kind) {
       case 's':
-        return either("[" + std::string(spaces) + "]", spaces);
+        return either(concatenated({"[", spaces, "]"}), spaces);
       case 'S':
         return either(R"([\S\x{180e}])", R"(\S\x{180e})");
       case 'w':
-        return either("[" + std::string(word) + std::string(numbers) + "]", word);
+        return either(concatenated({"[", word, numbers, "]"}), word);
       case 'W':
         check(!in_class_, [&] { return unsupported("\\W within a set"); });
-        return either("[^" + std::string(word) + std::string(numbers) + "]", {});
+        return either(concatenated({"[^", word, numbers, "]"}), {});
       case 'h':
         return either("[0-9a-fA-F]", "0-9a-fA-F");
       case 'u':
-        result += "\\x{" + std::string(pattern_.substr(at_ + 2, 4)) + "}";
+        result += concatenated({"\\x{", std::string_view(pattern_).substr(at_ + 2, 4), "}"});
         at_ = std::min(pattern_.size(), at_ + 6);
         return;
       case 'p':
@@ -144,7 +144,7 @@ class PatternTranslation {
     if (peek(2) != '{' || end == pattern_.npos) return copy(2);
     const std::string_view name = pattern_.substr(at_ + 3, end - at_ - 3);
     const bool script = name.size() > 2 && name.find_first_of(":=^") == name.npos &&
-                        compiles("\\p{sc:" + std::string(name) + "}");
+                        compiles(concatenated({"\\p{sc:", name, "}"}));
     result += std::string("\\") + peek(1) + "{" + (script ? "sc:" : "") + std::string(name) + "}";
     at_ = end + 1;
   }

@@ -108,8 +108,7 @@ class WordLevel : public TokenModel {
   void tokenize(std::string_view word, Ids& ids) const override {
     const auto id = vocabulary().id_of(word);
     check(id || unknown_, [&] {
-      return Error("a word outside the vocabulary", where_, "an unk_token in it",
-                   "'" + std::string(word) + "'");
+      return Error("a word outside the vocabulary", where_, "an unk_token in it", in_quotes(word));
     });
     ids.push_back(id.value_or(unknown_.value_or(0)));
   }
@@ -194,7 +193,7 @@ class Unigram : public TokenModel {
       if (!single) {
         check(unknown_.has_value(), [&] {
           return Error("a character outside the vocabulary", where_, "an unk_id",
-                       "'" + std::string(word.substr(at, length)) + "'");
+                       in_quotes(word.substr(at, length)));
         });
         offer(at + length, {before + unknown_score_, at, unknown_.value_or(0)});
       }

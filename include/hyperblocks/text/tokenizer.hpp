@@ -181,7 +181,7 @@ class Tokenizer {
       begins = false, behind_token = true;
     };
     const auto on_words = [&](std::string_view piece) {
-      append_words((space_prefix_ && behind_token ? " " : "") + std::string(piece), begins, ids);
+      append_words(detail::concatenated({space_prefix_ && behind_token ? " " : "", piece}), begins, ids);
       begins = behind_token = false;
     };
     const auto on_text = [&](std::string_view piece) {

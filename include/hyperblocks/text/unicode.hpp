@@ -7,6 +7,7 @@
 #include <utf8proc.h>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <string>
@@ -78,6 +79,14 @@ inline std::size_t valid_size(std::string_view text) {
   }
   return at;
 }
+
+/// Pieces as one text. (g++ 12 warns, wrongly, of a literal + a std::string that is inlined.)
+inline std::string concatenated(std::initializer_list<std::string_view> pieces) {
+  std::string text;
+  for (const std::string_view piece : pieces) text.append(piece);
+  return text;
+}
+inline std::string in_quotes(std::string_view text) { return concatenated({"'", text, "'"}); }
 
 /// Broken UTF-8 made whole: each longest beginning of a character, or single byte, that is none becomes
 /// U+FFFD, as in Unicode's recommendation, Python's errors="replace" and Rust's from_utf8_lossy.
