@@ -76,7 +76,7 @@ struct Sequences {
 /// done.
 template <class Scalar, class Device>
 struct AttentionCache {
-  View<Scalar, Device, dyn, dyn, dyn> keys = {}, values = {};
+  View<Scalar, Device, dyn, dyn, dyn, dyn> keys = {}, values = {};
   std::span<const Index> lengths = {};  // on the host
 };
 
@@ -321,11 +321,12 @@ struct Attention {
                    "self attention without a tape, along rows", "another");
     });
     check(keys.shape().all() == values.shape().all() && keys.extent(0) == count &&
-              keys.columns() == key_width && lengths.size() == static_cast<std::size_t>(count),
+              keys.extent(1) == spec.key_heads() && keys.columns() == width &&
+              lengths.size() == static_cast<std::size_t>(count),
           [&] {
             return Error("the cache does not fit the rows", "Attention: setup.cache",
-                         "(" + std::to_string(count) + ", capacity, " + std::to_string(key_width) +
-                             ") and as many lengths",
+                         "(" + std::to_string(count) + ", " + std::to_string(spec.key_heads()) +
+                             ", capacity, " + std::to_string(width) + ") and as many lengths",
                          to_string(keys.shape().all()) + " and " + std::to_string(lengths.size()));
           });
     for (Index first = 0, last = 0; first < count; first = last) {
@@ -337,7 +338,7 @@ struct Attention {
 
   static void attend_run(Device& device, const Tape& t, Index first, Index count, Index past) {
     const auto& cache = t.setup.cache;
-    const Index length = t.sequences.length, capacity = cache.keys.extent(1), total = past + length;
+    const Index length = t.sequences.length, capacity = cache.keys.extent(2), total = past + length;
     check(past >= 0 && total <= capacity, [&] {
       return Error("the cache is full", "Attention: setup.cache",
                    "at most " + std::to_string(capacity) + " tokens",
@@ -345,7 +346,7 @@ struct Attention {
     });
     const auto part = [&](const auto& rows) { return rows.slice(first * length, count * length); };
     Tape run;
-    run.sequences = {count, length};
+    run.sequences = run.key_sequences = {count, length};
     run.query = part(t.query), run.key = part(t.key), run.value = part(t.value), run.merged = part(t.merged);
     auto rotary = t.setup.rotary;
     if (rotary.positions)
@@ -354,25 +355,23 @@ struct Attention {
       rotary.first += past;
     turn(device, rotary, run, run.query, run.key, false);
 
-    const auto append = [&](const auto& rows, const auto& cached, Index i) {
-      const auto sequence = cached.slice(first + i, 1).template reshape<dyn, key_width>(capacity);
-      ops::cast<Scalar, Scalar>(device, rows.slice(i * length, length), sequence.slice(past, length));
+    // Of all tokens from `begin` on, as many as `tokens`.
+    const auto cached = [&](const auto& all, Index begin, Index tokens) {
+      return Heads<Scalar>{all.slice(first, count).data() + begin * width,
+                           count,
+                           tokens,
+                           spec.key_heads(),
+                           width,
+                           capacity * key_width,
+                           width,
+                           capacity * width};
     };
-    for (Index i = 0; i < count; ++i) append(run.key, cache.keys, i), append(run.value, cache.values, i);
-    const auto seen = [&](const auto& cached) {
-      return Heads<const Scalar>{cached.slice(first, count).data(),
-                                 count,
-                                 total,
-                                 spec.key_heads(),
-                                 width,
-                                 capacity * key_width,
-                                 key_width,
-                                 width};
-    };
+    ops::copy_heads<Scalar>(device, keys(run, run.key), cached(cache.keys, past, length));
+    ops::copy_heads<Scalar>(device, keys(run, run.value), cached(cache.values, past, length));
     AttentionOptions choice = options(t.setup);
     if (choice.mask.allowed != nullptr) choice.mask.allowed += first * choice.mask.batch_stride;
-    ops::attention<Scalar>(device, choice, queries(run, run.query), seen(cache.keys), seen(cache.values),
-                           queries(run, run.merged), {});
+    ops::attention<Scalar>(device, choice, queries(run, run.query), cached(cache.keys, 0, total),
+                           cached(cache.values, 0, total), queries(run, run.merged), {});
   }
 
   /// Rotary positions of queries and keys, or of their gradients.

@@ -56,7 +56,6 @@ struct Decoder {
   using Layer = DecoderBlock<detail::layer_spec(spec), Scalar, Device, Weights>;
   using Norm = RmsNorm<RmsNormSpec{hidden, spec.epsilon, spec.norm_shift}, Scalar, Device, Weights>;
   using Head = Linear<LinearSpec{hidden, vocabulary, false}, Scalar, Device, Weights>;
-  static constexpr Index key_width = spec.key_heads() * spec.width();
 
   template <Role role>
   struct Parts {
@@ -95,13 +94,14 @@ struct Decoder {
 
   /// Generation: keys and values of earlier tokens, and how many there are of each sequence. Forward appends.
   struct Cache {
-    Tensor<Scalar, Device, dyn, dyn, dyn, dyn> keys, values;  // (layers, sequences, capacity, key width)
+    Tensor<Scalar, Device, dyn, dyn, dyn, dyn, dyn> keys,
+        values;  // (layers, sequences, key heads, capacity, head width)
     std::vector<Index> lengths;
     Cache(Device& device, Index sequences, Index capacity)
-        : keys(device, spec.layers, sequences, capacity, key_width),
-          values(device, spec.layers, sequences, capacity, key_width),
+        : keys(device, spec.layers, sequences, spec.key_heads(), capacity, spec.width()),
+          values(device, spec.layers, sequences, spec.key_heads(), capacity, spec.width()),
           lengths(static_cast<std::size_t>(sequences)) {}
-    Index capacity() const { return keys.extent(2); }
+    Index capacity() const { return keys.extent(3); }
   };
 
   /// What is read is `ids`, or `x` in their place, and `appended` behind every sequence.
@@ -288,8 +288,8 @@ struct Decoder {
     result.window = spec.slides(layer) ? spec.window : 0;
     if (input.cache) {
       const auto of_layer = [&](auto& cached) {
-        const auto all = cached.view().slice(layer, 1).template reshape<dyn, dyn, dyn>(
-            cached.extent(1), cached.extent(2), cached.extent(3));
+        const auto all = cached.view().slice(layer, 1).template reshape<dyn, dyn, dyn, dyn>(
+            cached.extent(1), cached.extent(2), cached.extent(3), cached.extent(4));
         return all.slice(input.first_cached, sequences.count);
       };
       result.cache = {of_layer(input.cache->keys), of_layer(input.cache->values), cached_lengths(input)};

@@ -125,6 +125,16 @@ void check_same(const char* where, Heads<const Scalar> expected, Heads<Scalar> f
 }
 }  // namespace detail
 
+/// to = from, whatever their strides.
+template <RealScalar Scalar, class Device>
+void copy_heads(Device& device, Heads<const Scalar> from, Heads<Scalar> to) {
+  check(from.shape() == to.shape(), [&] {
+    return Error("the heads' shapes differ", "ops::copy_heads", to_string(from.shape()),
+                 to_string(to.shape()));
+  });
+  Ops<Device>::template copy_heads<Scalar>(device, from, to);
+}
+
 /// out = softmax(scores) v with scores = cap(scale q k^T), over the keys that options let a query see; query
 /// head h uses key head h / (q.heads / k.heads). A query that sees no key gives zeros. NaN and infinity in a
 /// key or its value reach the queries that see the key, no others: hidden ones count for nothing whatever

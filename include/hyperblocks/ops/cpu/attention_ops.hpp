@@ -20,6 +20,15 @@ struct AttentionOps {
   }
 
   template <RealScalar Scalar>
+  static void copy_heads(Cpu& cpu, Heads<const Scalar> from, Heads<Scalar> to) {
+    detail::for_rows(cpu, from.batch * from.tokens, from.heads * from.width, [&](Index row) {
+      for (Index head = 0; head < from.heads; ++head)
+        std::copy_n(from.row(row / from.tokens, row % from.tokens, head), from.width,
+                    to.row(row / from.tokens, row % from.tokens, head));
+    });
+  }
+
+  template <RealScalar Scalar>
   static void attention_backward(Cpu& cpu, const AttentionOptions& options, Heads<const Scalar> q,
                                  Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out,
                                  Row<const Accumulator<Scalar>> log_sum_exp, Heads<const Scalar> dout,
