@@ -239,6 +239,14 @@ TEST_CASE("what does not fit is an error") {
   refused({.ids = ids, .rotary = positions, .layers = 3}, {logits, {}}, "expected 0 .. 2, found 3");
   refused({.ids = ids, .rotary = positions, .layers = 1}, {logits, states}, "expected (2, at most 6");
   refused({.ids = ids}, {logits, {}}, "the rotary tables do not fit the heads");
+  const hb::ArenaScope scope(cpu);
+  B::Tape tape;
+  B::Gradients none;
+  B::forward(cpu, params, {.ids = ids, .sequences = 2, .rotary = positions}, {logits, states}, &tape);
+  hb::Tensor<float, Cpu, dyn, dyn, B::hidden> odd(cpu, 3, 5), few(cpu, 2, 6);
+  for (const auto* dstates : {&odd, &few})
+    CHECK_THROWS_WITH_AS(B::backward(cpu, params, tape, {{}, *dstates}, {}, none, hb::Write::assign),
+                         doctest::Contains("expected (3, at most 6, a multiple of 2, hidden), found"), Error);
   B::Cache cache(cpu, 2, 5);
   refused({.ids = ids, .rotary = positions, .cache = &cache}, {logits, {}}, "the cache is full");
   refused({.ids = ids, .rotary = positions, .cache = &cache, .first_cached = 2}, {logits, {}},

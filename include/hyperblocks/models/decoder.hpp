@@ -163,9 +163,11 @@ struct Decoder {
     const Sequences sequences = check_input(input, output, tape != nullptr);
     auto x = read(device, params, input, sequences);
     if (tape) {
-      tape->sequences = sequences,
+      tape->sequences = sequences;
       tape->tokens = (input.ids ? input.ids.size() : input.x.rows()) / sequences.count;
-      tape->layers_run = input.layers, tape->final_norm = input.final_norm, tape->embedding.ids = input.ids;
+      tape->layers_run = input.layers;
+      tape->final_norm = input.final_norm;
+      tape->embedding.ids = input.ids;
     }
     const auto keep = [&](Index state) {
       if (output.states) copy_last(device, x, sequences, state_of(output.states, state));
@@ -194,6 +196,14 @@ struct Decoder {
     const ArenaScope scope(device);
     const Index rows = tape.sequences.count * tape.sequences.length;
     const auto& dstates = doutput.states;
+    check(!dstates || (dstates.extent(0) == tape.layers_run + 1 && dstates.extent(1) <= rows &&
+                       dstates.extent(1) % std::max<Index>(tape.sequences.count, 1) == 0),
+          [&] {
+            return Error("the states' gradient does not fit the tape", "Decoder",
+                         "(" + std::to_string(tape.layers_run + 1) + ", at most " + std::to_string(rows) +
+                             ", a multiple of " + std::to_string(tape.sequences.count) + ", hidden)",
+                         to_string(dstates.shape().all()));
+          });
     auto dx = zeros(device, rows), dnext = take<Scalar, dyn, hidden>(device, rows);
     const auto add_state = [&](Index state) {
       if (dstates) add_last(device, state_of(dstates, state), tape.sequences, dx);

@@ -26,7 +26,10 @@ struct Strided {
 
   T& operator()(Index i, Index j) const { return data[i * row_stride + j * column_stride]; }
   Strided transposed() const { return {data, column_stride, row_stride}; }
-  Strided block(Index i, Index j) const { return {&(*this)(i, j), row_stride, column_stride}; }
+  /// No reference is formed: an empty matrix may have no memory.
+  Strided block(Index i, Index j) const {
+    return {data + i * row_stride + j * column_stride, row_stride, column_stride};
+  }
   operator Strided<const T>() const requires(!std::is_const_v<T>) {
     return {data, row_stride, column_stride};
   }
