@@ -61,6 +61,7 @@ def compare_texts(folder, model, tokens):
 def compare_embeddings(folder):
     import torch
     import transformers
+    torch.cuda.is_current_stream_capturing = lambda: False  # tools/reference-python has no CUDA library to ask
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "minilm")
     model = transformers.AutoModel.from_pretrained(folder / "minilm", dtype=torch.float32).eval()
     lines = folder / "texts.txt"
