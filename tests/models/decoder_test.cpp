@@ -125,6 +125,7 @@ void check_gradients(Index last_logits, Index last_states, Index layers, bool fi
 
 std::vector<std::int32_t> some_ids(Index count, Index vocabulary) {
   std::vector<std::int32_t> ids;
+  ids.reserve(static_cast<std::size_t>(count));
   for (Index i = 0; i < count; ++i)
     ids.push_back(static_cast<std::int32_t>((i * i + 3 * i + 1) % vocabulary));
   return ids;

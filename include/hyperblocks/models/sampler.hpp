@@ -110,8 +110,10 @@ class Sampler {
     double total = 0;
     for (const Candidate& candidate : candidates_) total += candidate.weight;
     double left = random_.uniform() * total;
-    for (const Candidate& candidate : candidates_)
-      if ((left -= candidate.weight) < 0) return candidate.token;
+    for (const Candidate& candidate : candidates_) {
+      left -= candidate.weight;
+      if (left < 0) return candidate.token;
+    }
     return candidates_.back().token;
   }
 
