@@ -11,3 +11,6 @@ endif()
 if(NOT TARGET hyperblocks::hyperblocks)
   add_subdirectory("${CMAKE_CURRENT_LIST_DIR}/.." hyperblocks)
 endif()
+
+# A cache entry of this type makes a relative path on the command line begin where the command was given.
+set(HYPERBLOCKS_BASE_CONFIG "" CACHE PATH "The model that a program is compiled for: config.json, its folder, or a GGUF file")
