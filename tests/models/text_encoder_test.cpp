@@ -99,3 +99,13 @@ TEST_CASE("what does not fit an encoder is an error") {
   CHECK_THROWS_WITH_AS(hb::embed<Encoder>(cpu, params, positions, {}, Pooling::cls, false),
                        doctest::Contains("found 0"), Error);
 }
+
+TEST_CASE("weights kept as bf16 give nearly the same") {
+  using Encoder = hb::TextEncoder<bert, float, Cpu, hb::Frozen<hb::bf16>>;
+  Cpu cpu;
+  const Expected expected("bert");
+  const auto params = hb::loaded_text_encoder<Encoder>(cpu, folder("bert"));
+  const Encoder::Positions positions(cpu);
+  const auto found = hb::embed<Encoder>(cpu, params, positions, expected.ids, Pooling::cls, false);
+  for (std::size_t i = 0; i < 16; ++i) CHECK(std::abs(found[i] - expected.states[i]) < 0.05);
+}

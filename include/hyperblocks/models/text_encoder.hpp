@@ -78,20 +78,18 @@ struct TextEncoder {
     const ArenaScope scope(device);
     const auto x = take<Scalar, dyn, hidden>(device, ids.size());
     Words::forward(device, params.words, ids, x);
-    if constexpr (learned_positions || has_types) {
-      const auto other = take<Scalar, dyn, hidden>(device, ids.size());
-      const auto add = [&](const auto& table, bool counts) {
-        std::vector<std::int32_t> rows(static_cast<std::size_t>(ids.size()));
-        if (counts)
-          for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int32_t>(i);
-        const auto chosen = take<std::int32_t, dyn>(device, ids.size());
-        device.upload(chosen.data(), rows.data(), rows.size() * sizeof(std::int32_t));
-        using Stored = typename std::remove_cvref_t<decltype(table.weight)>::ScalarType;
-        ops::embedding<Scalar, Stored>(device, chosen, table.weight, other, 1);
-        ops::add<Scalar>(device, x, other, x);
-      };
-      if constexpr (learned_positions) add(params.positions, true);
-      if constexpr (has_types) add(params.types, false);
+    if constexpr (learned_positions) {
+      const auto places = take<Scalar, dyn, hidden>(device, ids.size());
+      using Stored = typename decltype(params.positions.weight)::ScalarType;
+      ops::cast<Scalar, Stored>(device, params.positions.weight.view().slice(0, ids.size()), places);
+      ops::add<Scalar>(device, x, places, x);
+    }
+    if constexpr (has_types) {
+      const auto first = take<Scalar, dyn, hidden>(device, ids.size());
+      using Stored = typename decltype(params.types.weight)::ScalarType;
+      ops::broadcast<Scalar, Stored>(
+          device, params.types.weight.view().slice(0, 1).template reshape<dyn>(hidden), first);
+      ops::add<Scalar>(device, x, first, x);
     }
     Norm::forward(device, params.norm, x, x);
     typename Layer::Setup setup;
