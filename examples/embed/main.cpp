@@ -21,16 +21,16 @@ namespace hb = hyperblocks;
 int main(int count, char** arguments) {
   CLI::App app("Prints the embedding of each line of a file as a JSON array on a line.");
   std::string model, file;
-  hb::Pooling pooling = hb::Pooling::mean;
-  bool normalise = false;
+  hb::EmbedOptions options;
   const std::map<std::string, hb::Pooling> poolings = {
       {"cls", hb::Pooling::cls}, {"mean", hb::Pooling::mean}, {"last", hb::Pooling::last}};
   app.add_option("--model", model, "folder with config.json, model.safetensors and tokenizer.json")
       ->required();
-  app.add_option("--pool", pooling, "which hidden states become the vector: cls, mean or last")
+  app.add_option("--pool", options.pooling, "which hidden states become the vector: cls, mean or last")
       ->transform(CLI::CheckedTransformer(poolings))
       ->required();
-  app.add_flag("--normalise", normalise, "vectors of length one");
+  app.add_flag_callback(
+      "--normalise", [&] { options.length = 1; }, "vectors of length one");
   app.add_option("file", file, "the texts, in UTF-8")->required();
   CLI11_PARSE(app, count, arguments);
   try {
@@ -45,7 +45,7 @@ int main(int count, char** arguments) {
     std::cout.precision(9);
     for (std::string line; std::getline(lines, line);) {
       const auto tokens = tokenizer.encode(line, true, static_cast<std::size_t>(embed_encoder.positions));
-      const auto vector = hb::embed<Encoder>(cpu, params, positions, tokens, pooling, normalise);
+      const auto vector = hb::embed<Encoder>(cpu, params, positions, tokens, options);
       for (std::size_t i = 0; i < vector.size(); ++i) std::cout << (i == 0 ? "[" : ", ") << vector[i];
       std::cout << "]\n";
     }

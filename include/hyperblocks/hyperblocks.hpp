@@ -10,7 +10,7 @@
 #include <hyperblocks/blocks/perceiver.hpp>
 #include <hyperblocks/blocks/residual_mlp.hpp>
 #include <hyperblocks/models/decoders.hpp>
+#include <hyperblocks/models/embed.hpp>
 #include <hyperblocks/models/generate.hpp>
-#include <hyperblocks/models/text_encoder.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 #include <hyperblocks/version.hpp>

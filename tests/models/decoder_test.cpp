@@ -52,6 +52,8 @@ struct Pass {
         dlogits(cpu, count * last_logits),
         states(cpu, layers + 1, count * last_states),
         dstates(cpu, layers + 1, count * last_states),
+        state(cpu, count * last_states),
+        dstate(cpu, count * last_states),
         layers_(layers),
         final_norm_(final_norm) {
     hb::Random random(5);
@@ -61,6 +63,7 @@ struct Pass {
     fill_normal(cpu, appended, random, 1);
     fill_normal(cpu, dlogits, random, 1);
     fill_normal(cpu, dstates, random, 1);
+    fill_normal(cpu, dstate, random, 1);
   }
 
   typename B::Input input() const {
@@ -73,15 +76,17 @@ struct Pass {
   void train(Cpu& cpu, hb::Write write) {
     const hb::ArenaScope scope(cpu);
     typename B::Tape tape;
-    B::forward(cpu, params, input(), {logits, states}, &tape);
-    B::backward(cpu, params, tape, {dlogits, dstates}, {dx, dappended, updates.gradients}, gradients, write);
+    B::forward(cpu, params, input(), {logits, states, state}, &tape);
+    B::backward(cpu, params, tape, {dlogits, dstates, dstate}, {dx, dappended, updates.gradients}, gradients,
+                write);
   }
 
   double loss(Cpu& cpu) {
-    B::forward(cpu, params, input(), {logits, states});
+    B::forward(cpu, params, input(), {logits, states, state});
     double sum = 0;
     for (Index i = 0; i < logits.size(); ++i) sum += logits.data()[i] * dlogits.data()[i];
     for (Index i = 0; i < states.size(); ++i) sum += states.data()[i] * dstates.data()[i];
+    for (Index i = 0; i < state.size(); ++i) sum += state.data()[i] * dstate.data()[i];
     return sum;
   }
 
@@ -92,6 +97,7 @@ struct Pass {
   hb::Tensor<S, Cpu, dyn, B::hidden> x, dx, appended, dappended;
   hb::Tensor<S, Cpu, dyn, B::vocabulary> logits, dlogits;
   hb::Tensor<S, Cpu, dyn, dyn, B::hidden> states, dstates;
+  hb::Tensor<S, Cpu, dyn, B::hidden> state, dstate;
 
  private:
   Index layers_;
@@ -161,9 +167,9 @@ TEST_CASE("ids: the gradient of a trainable embedding is that of its rows") {
   input.x = {}, input.ids = ids;
   const hb::ArenaScope scope(cpu);
   B::Tape tape;
-  B::forward(cpu, pass.params, input, {pass.logits, pass.states}, &tape);
-  B::backward(cpu, pass.params, tape, {pass.dlogits, pass.dstates}, {pass.dx, {}, {}}, pass.gradients,
-              hb::Write::assign);
+  B::forward(cpu, pass.params, input, {pass.logits, pass.states, pass.state}, &tape);
+  B::backward(cpu, pass.params, tape, {pass.dlogits, pass.dstates, pass.dstate}, {pass.dx, {}, {}},
+              pass.gradients, hb::Write::assign);
   std::vector<double> expected(static_cast<std::size_t>(B::vocabulary * B::hidden));
   for (Index i = 0; i < 8; ++i)
     for (Index j = 0; j < B::hidden; ++j)
@@ -248,6 +254,10 @@ TEST_CASE("what does not fit is an error") {
   for (const auto* dstates : {&odd, &few})
     CHECK_THROWS_WITH_AS(B::backward(cpu, params, tape, {{}, *dstates}, {}, none, hb::Write::assign),
                          doctest::Contains("expected (3, at most 6, a multiple of 2, hidden), found"), Error);
+  hb::Tensor<float, Cpu, dyn, B::hidden> last(cpu, 7);
+  refused({.ids = ids, .rotary = positions}, {.state = last}, "the last state's rows do not fit");
+  CHECK_THROWS_WITH_AS(B::backward(cpu, params, tape, {.state = last}, {}, none, hb::Write::assign),
+                       doctest::Contains("at most 6, a multiple of 2, found 7"), Error);
   B::Cache cache(cpu, 2, 5);
   refused({.ids = ids, .rotary = positions, .cache = &cache}, {logits, {}}, "the cache is full");
   refused({.ids = ids, .rotary = positions, .cache = &cache, .first_cached = 2}, {logits, {}},

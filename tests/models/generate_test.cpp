@@ -115,6 +115,20 @@ TEST_CASE("greedy continuations are those of whole passes; prompts go together a
   }
 }
 
+TEST_CASE("a continuation that ends does not disturb the others") {
+  Loaded model;
+  const std::vector<Tokens> prompts = {{3, 7, 1}, {5}, {2, 2, 9, 11, 4, 0, 8}, {6, 6}};
+  const auto whole = model.generate(prompts, {.most = 12});
+  for (const std::array<std::size_t, 4>& most :
+       {std::array<std::size_t, 4>{1, 12, 3, 12}, {12, 2, 2, 5}, {4, 4, 4, 12}, {12, 7, 9, 1}}) {
+    std::array<std::size_t, 4> made = {};
+    const auto each = [&](std::size_t prompt, std::int32_t) { return ++made[prompt] < most[prompt]; };
+    const auto found = model.generate(prompts, {.most = 12, .each = each});
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      CHECK(found[i] == Tokens(whole[i].begin(), whole[i].begin() + static_cast<Index>(most[i])));
+  }
+}
+
 TEST_CASE("sampled continuations repeat with their seed") {
   Loaded model;
   const std::vector<Tokens> prompts = {{3, 7, 1}, {3, 7, 1}};

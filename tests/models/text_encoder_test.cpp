@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <hyperblocks/io/load_text_encoder.hpp>
-#include <hyperblocks/models/text_encoder.hpp>
+#include <hyperblocks/models/embed.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
 namespace hb = hyperblocks;
@@ -58,21 +58,21 @@ void check_encoder(const char* name) {
       worst = std::max(worst, std::abs(static_cast<double>(states.span()[i] - expected.states[i])));
     CHECK(worst < 1e-5);  // states are LayerNorms of width 16: of order one
 
-    const auto embedded = [&](Pooling pooling, bool normalise) {
-      return hb::embed<Encoder>(cpu, params, positions, expected.ids, pooling, normalise);
+    const auto embedded = [&](Pooling pooling, double length = 0) {
+      return hb::embed<Encoder>(cpu, params, positions, expected.ids, {pooling, length});
     };
     for (std::size_t i = 0; i < 16; ++i) {
       double mean = 0;
       for (std::size_t token = 0; token < 9; ++token) mean += states.span()[token * 16 + i] / 9;
-      CHECK(embedded(Pooling::cls, false)[i] == states.span()[i]);
-      CHECK(embedded(Pooling::last, false)[i] == states.span()[8 * 16 + i]);
-      CHECK(embedded(Pooling::mean, false)[i] == doctest::Approx(mean).epsilon(1e-6));
+      CHECK(embedded(Pooling::cls)[i] == states.span()[i]);
+      CHECK(embedded(Pooling::last)[i] == states.span()[8 * 16 + i]);
+      CHECK(embedded(Pooling::mean)[i] == doctest::Approx(mean).epsilon(1e-6));
     }
-    const auto plain = embedded(Pooling::mean, false), unit = embedded(Pooling::mean, true);
+    const auto plain = embedded(Pooling::mean), scaled = embedded(Pooling::mean, 4);
     double squares = 0;
     for (const float number : plain) squares += static_cast<double>(number) * number;
     for (std::size_t i = 0; i < 16; ++i)
-      CHECK(unit[i] == doctest::Approx(plain[i] / std::sqrt(squares)).epsilon(1e-6));
+      CHECK(scaled[i] == doctest::Approx(plain[i] * 4 / std::sqrt(squares)).epsilon(1e-6));
   }
 }
 
@@ -93,11 +93,9 @@ TEST_CASE("what does not fit an encoder is an error") {
                        doctest::Contains("expected bert or new (gte v1.5), found 'llama'"), Error);
   const auto params = hb::loaded_text_encoder<Encoder>(cpu, folder("bert"));
   const Encoder::Positions positions(cpu);
-  CHECK_THROWS_WITH_AS(
-      hb::embed<Encoder>(cpu, params, positions, std::vector<std::int32_t>(33), Pooling::cls, false),
-      doctest::Contains("expected 1 .. 32 tokens, found 33"), Error);
-  CHECK_THROWS_WITH_AS(hb::embed<Encoder>(cpu, params, positions, {}, Pooling::cls, false),
-                       doctest::Contains("found 0"), Error);
+  CHECK_THROWS_WITH_AS(hb::embed<Encoder>(cpu, params, positions, std::vector<std::int32_t>(33)),
+                       doctest::Contains("expected 1 .. 32 tokens, found 33"), Error);
+  CHECK_THROWS_WITH_AS(hb::embed<Encoder>(cpu, params, positions, {}), doctest::Contains("found 0"), Error);
 }
 
 TEST_CASE("weights kept as bf16 give nearly the same") {
@@ -106,6 +104,29 @@ TEST_CASE("weights kept as bf16 give nearly the same") {
   const Expected expected("bert");
   const auto params = hb::loaded_text_encoder<Encoder>(cpu, folder("bert"));
   const Encoder::Positions positions(cpu);
-  const auto found = hb::embed<Encoder>(cpu, params, positions, expected.ids, Pooling::cls, false);
+  const auto found = hb::embed<Encoder>(cpu, params, positions, expected.ids, {.pooling = Pooling::cls});
   for (std::size_t i = 0; i < 16; ++i) CHECK(std::abs(found[i] - expected.states[i]) < 0.05);
+}
+
+TEST_CASE("a decoder's vector of a text is its state behind the final norm") {
+  constexpr hb::DecoderSpec spec{
+      .vocabulary = 23, .hidden = 8, .layers = 2, .heads = 2, .kv_heads = 1, .inner = 10, .positions = 16};
+  using Model = hb::Decoder<spec, float, Cpu>;
+  Cpu cpu;
+  hb::Random random(3);
+  const auto params = hb::initialised<Model>(cpu, random);
+  const Model::Positions positions(cpu);
+  const std::vector<std::int32_t> tokens = {3, 7, 1, 20, 5};
+  hb::Tensor<std::int32_t, Cpu, dyn> ids(cpu, 5);
+  ids.upload(cpu, tokens);
+  hb::Tensor<float, Cpu, dyn, dyn, 8> states(cpu, 3, 5);
+  Model::forward(cpu, params, {.ids = ids, .rotary = positions, .final_norm = true}, {.states = states});
+  const auto last = hb::embed<Model>(cpu, params, positions, tokens, {.pooling = Pooling::last});
+  const auto scaled = hb::embed<Model>(cpu, params, positions, tokens, {Pooling::last, std::sqrt(8.0)});
+  double squares = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    CHECK(last[i] == states.span()[(2 * 5 + 4) * 8 + i]);
+    squares += static_cast<double>(scaled[i]) * scaled[i] / 8;
+  }
+  CHECK(squares == doctest::Approx(1).epsilon(1e-6));
 }

@@ -102,6 +102,23 @@ struct Decoder {
           values(device, spec.layers, sequences, spec.key_heads(), capacity, spec.width()),
           lengths(static_cast<std::size_t>(sequences)) {}
     Index capacity() const { return keys.extent(3); }
+
+    /// Sequence `to` becomes a copy of sequence `from`.
+    void copy(Device& device, Index from, Index to) {
+      const Index length = lengths[static_cast<std::size_t>(from)];
+      const auto rows = [&](auto& cached, Index layer, Index sequence, Index head) {
+        const Index at = (layer * cached.extent(1) + sequence) * cached.extent(2) + head;
+        return cached.view()
+            .template reshape<dyn, dyn>(cached.size() / spec.width(), spec.width())
+            .slice(at * capacity(), length);
+      };
+      for (Tensor<Scalar, Device, dyn, dyn, dyn, dyn, dyn>* cached : {&keys, &values})
+        for (Index layer = 0; layer < spec.layers; ++layer)
+          for (Index head = 0; head < spec.key_heads(); ++head)
+            ops::cast<Scalar, Scalar>(device, rows(*cached, layer, from, head),
+                                      rows(*cached, layer, to, head));
+      lengths[static_cast<std::size_t>(to)] = length;
+    }
   };
 
   /// What is read is `ids`, or `x` in their place, and `appended` behind every sequence.
@@ -122,10 +139,12 @@ struct Decoder {
   struct Output {
     View<Scalar, Device, dyn, spec.vocabulary> logits = {};   // (sequences * rows, vocabulary)
     View<Scalar, Device, dyn, dyn, spec.hidden> states = {};  // (layers + 1, sequences * rows, hidden)
+    View<Scalar, Device, dyn, spec.hidden> state = {};        // (sequences * rows, hidden): the last of them
   };
   struct OutputGradient {
     View<const Scalar, Device, dyn, spec.vocabulary> logits = {};
     View<const Scalar, Device, dyn, dyn, spec.hidden> states = {};
+    View<const Scalar, Device, dyn, spec.hidden> state = {};
   };
   struct InputGradient {
     View<Scalar, Device, dyn, spec.hidden> x = {};  ///< of the embeddings, whether they were given or ids
@@ -171,6 +190,7 @@ struct Decoder {
     }
     const auto keep = [&](Index state) {
       if (output.states) copy_last(device, x, sequences, state_of(output.states, state));
+      if (output.state && state == input.layers) copy_last(device, x, sequences, output.state);
     };
     for (Index i = 0; i < input.layers; ++i) {
       keep(i);
@@ -196,6 +216,8 @@ struct Decoder {
     const ArenaScope scope(device);
     const Index rows = tape.sequences.count * tape.sequences.length;
     const auto& dstates = doutput.states;
+    const auto& dstate = doutput.state;
+    if (dstate) check_rows("the last state's gradient's", dstate.rows(), tape.sequences);
     check(!dstates || (dstates.extent(0) == tape.layers_run + 1 && dstates.extent(1) <= rows &&
                        dstates.extent(1) % std::max<Index>(tape.sequences.count, 1) == 0),
           [&] {
@@ -207,10 +229,11 @@ struct Decoder {
     auto dx = zeros(device, rows), dnext = take<Scalar, dyn, hidden>(device, rows);
     const auto add_state = [&](Index state) {
       if (dstates) add_last(device, state_of(dstates, state), tape.sequences, dx);
+      if (dstate && state == tape.layers_run) add_last(device, dstate, tape.sequences, dx);
     };
     if (tape.final_norm) add_state(tape.layers_run);
     if (doutput.logits) add_logits_gradient(device, params, tape, doutput.logits, gradients, write, dx);
-    if (doutput.logits || (dstates && tape.final_norm)) {
+    if (doutput.logits || ((dstates || dstate) && tape.final_norm)) {
       Norm::backward(device, params.norm, tape.norm, dx, dnext, gradients.norm, write);
       std::swap(dx, dnext);
     }
@@ -244,13 +267,10 @@ struct Decoder {
       return Error("impossible number of layers", "Decoder", "0 .. " + std::to_string(spec.layers),
                    std::to_string(input.layers));
     });
-    const auto fits = [&](Index found) { return found % count == 0 && found <= rows; };
-    check(!output.logits || fits(output.logits.rows()), [&] {
-      return Error("the logits' rows do not fit", "Decoder",
-                   "at most " + std::to_string(rows) + ", a multiple of " + std::to_string(count),
-                   std::to_string(output.logits.rows()));
-    });
-    check(!output.states || (output.states.extent(0) == input.layers + 1 && fits(output.states.extent(1))),
+    if (output.logits) check_rows("the logits'", output.logits.rows(), {count, length});
+    if (output.state) check_rows("the last state's", output.state.rows(), {count, length});
+    check(!output.states || (output.states.extent(0) == input.layers + 1 &&
+                             output.states.extent(1) % count == 0 && output.states.extent(1) <= rows),
           [&] {
             return Error("the states' shape does not fit", "Decoder",
                          "(" + std::to_string(input.layers + 1) + ", at most " + std::to_string(rows) +
@@ -266,6 +286,16 @@ struct Decoder {
                    std::to_string(cached) + " in all");
     });
     return {count, length};
+  }
+
+  static void check_rows(const std::string& whose, Index found, const Sequences& sequences) {
+    check(found % std::max<Index>(sequences.count, 1) == 0 && found <= sequences.count * sequences.length,
+          [&] {
+            return Error(whose + " rows do not fit", "Decoder",
+                         "at most " + std::to_string(sequences.count * sequences.length) +
+                             ", a multiple of " + std::to_string(sequences.count),
+                         std::to_string(found));
+          });
   }
 
   /// What the layers read: embeddings, with the appended rows behind every sequence.

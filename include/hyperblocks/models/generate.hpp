@@ -3,7 +3,10 @@
 // generate: continuations of one or several prompts by a Decoder, token by token through its cache.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,7 +26,8 @@ struct GenerationOptions {
 };
 
 namespace detail {
-/// The state of a generation: a cache with a place for every prompt, the last logits, a sampler each.
+/// The state of a generation: a cache with a place for every prompt, the last logits, a sampler each. The
+/// prompts that go on stand in the first places: where one ends, the last one moves.
 template <class Model>
 class Generation {
  public:
@@ -43,7 +47,8 @@ class Generation {
         ids_(device, std::max(static_cast<Index>(prompts.size()), chunk)),
         seen_(prompts.begin(), prompts.end()),
         results_(prompts.size()),
-        ended_(prompts.size()) {
+        places_(prompts.size()) {
+    std::iota(places_.begin(), places_.end(), std::size_t{0});
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       Sampling own = options.sampling;
       own.seed += i;
@@ -54,10 +59,10 @@ class Generation {
   std::vector<Tokens> run() {
     if (options_.most <= 0) return results_;
     for (std::size_t i = 0; i < seen_.size(); ++i) read_prompt(i);
-    std::vector<std::int32_t> next(seen_.size());
-    const auto count = static_cast<Index>(next.size());
+    std::vector<std::int32_t> next;
     for (Index made = 0; choose(next) && ++made < options_.most;) {
       device_.upload(ids_.data(), next.data(), next.size() * sizeof(std::int32_t));
+      const auto count = static_cast<Index>(next.size());
       pass(0, count, count, true);
     }
     return std::move(results_);
@@ -98,26 +103,44 @@ class Generation {
     Model::forward(device_, params_, input, output);
   }
 
-  /// A token for every continuation that has not ended; whether there is one.
+  /// The next tokens of the continuations that go on, by their places; whether there is one.
   bool choose(std::vector<std::int32_t>& next) {
-    host_.resize(static_cast<std::size_t>(logits_.size()));
-    logits_.download(device_, host_);
-    bool goes_on = false;
-    for (std::size_t i = 0; i < next.size(); ++i) {
-      if (ended_[i]) continue;
-      row_.resize(static_cast<std::size_t>(Model::vocabulary));
-      std::transform(host_.begin() + static_cast<Index>(i) * Model::vocabulary,
-                     host_.begin() + static_cast<Index>(i + 1) * Model::vocabulary, row_.begin(),
-                     [](Scalar number) { return scalar_cast<float>(number); });
-      next[i] = samplers_[i].next(row_, seen_[i]);
-      ended_[i] = std::find(options_.stop.begin(), options_.stop.end(), next[i]) != options_.stop.end();
-      if (ended_[i]) continue;
-      results_[i].push_back(next[i]);
-      seen_[i].push_back(next[i]);
-      ended_[i] = options_.each && !options_.each(i, next[i]);
-      goes_on = goes_on || !ended_[i];
+    host_.resize(places_.size() * static_cast<std::size_t>(Model::vocabulary));
+    device_.download(host_.data(), logits_.data(), host_.size() * sizeof(Scalar));
+    next.resize(places_.size());
+    std::vector<std::size_t> ended;
+    for (std::size_t place = 0; place < places_.size(); ++place) {
+      const auto token = next_token(place);
+      next[place] = token.value_or(0);
+      if (!token) ended.push_back(place);
     }
-    return goes_on;
+    std::for_each(ended.rbegin(), ended.rend(), [&](std::size_t place) { leave(place, next); });
+    return !next.empty();
+  }
+
+  /// The last place's continuation takes the place of one that has ended.
+  void leave(std::size_t place, std::vector<std::int32_t>& next) {
+    const std::size_t last = places_.size() - 1;
+    if (place != last) {
+      cache_.copy(device_, static_cast<Index>(last), static_cast<Index>(place));
+      places_[place] = places_[last], next[place] = next[last];
+    }
+    places_.pop_back(), next.pop_back();
+  }
+
+  /// Nothing where the continuation ends, whether with a token or with a stop token in its place.
+  std::optional<std::int32_t> next_token(std::size_t place) {
+    const std::size_t prompt = places_[place];
+    row_.resize(static_cast<std::size_t>(Model::vocabulary));
+    std::transform(host_.begin() + static_cast<Index>(place) * Model::vocabulary,
+                   host_.begin() + static_cast<Index>(place + 1) * Model::vocabulary, row_.begin(),
+                   [](Scalar number) { return scalar_cast<float>(number); });
+    const std::int32_t token = samplers_[prompt].next(row_, seen_[prompt]);
+    if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end()) return {};
+    results_[prompt].push_back(token);
+    seen_[prompt].push_back(token);
+    if (options_.each && !options_.each(prompt, token)) return {};
+    return token;
   }
 
   Device& device_;
@@ -131,7 +154,7 @@ class Generation {
   std::vector<Scalar> host_;
   std::vector<float> row_;
   std::vector<Tokens> seen_, results_;
-  std::vector<bool> ended_;
+  std::vector<std::size_t> places_;  ///< the prompt in each place of the cache
   std::vector<Sampler> samplers_;
 };
 }  // namespace detail

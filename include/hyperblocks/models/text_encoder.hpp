@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// TextEncoder: token ids to hidden states, and embed(): texts to one vector each.
+// TextEncoder: token ids to hidden states.
 //   x = LayerNorm(words(ids) + positions + the first token type);  x = layer(x) for every layer
 #pragma once
 
@@ -98,34 +98,5 @@ struct TextEncoder {
       Layer::forward(device, params.layers[i], {x, setup, {}}, i + 1 < params.layers.size() ? x : y);
   }
 };
-
-/// Which of a text's hidden states become its vector.
-enum class Pooling : std::uint8_t { cls, mean, last };
-
-/// The vector (hidden) of one text, of length one if `normalise`.
-template <class Encoder>
-std::vector<float> embed(typename Encoder::Device& device, const typename Encoder::Params& params,
-                         const typename Encoder::Rotary& rotary, std::span<const std::int32_t> tokens,
-                         Pooling pooling, bool normalise) {
-  using Scalar = typename Encoder::Scalar;
-  const ArenaScope scope(device);
-  const auto count = static_cast<Index>(tokens.size());
-  const auto ids = take<std::int32_t, dyn>(device, count);
-  device.upload(ids.data(), tokens.data(), tokens.size_bytes());
-  const auto states = take<Scalar, dyn, Encoder::hidden>(device, count);
-  Encoder::forward(device, params, ids, rotary, states);
-
-  const Index first = pooling == Pooling::last ? count - 1 : 0, rows = pooling == Pooling::mean ? count : 1;
-  std::vector<Scalar> host(static_cast<std::size_t>(rows * Encoder::hidden));
-  device.download(host.data(), states.slice(first, rows).data(), host.size() * sizeof(Scalar));
-  std::vector<double> sums(static_cast<std::size_t>(Encoder::hidden));
-  for (std::size_t i = 0; i < host.size(); ++i) sums[i % sums.size()] += scalar_cast<double>(host[i]);
-  double squares = 0;
-  for (double& sum : sums) sum /= static_cast<double>(rows), squares += sum * sum;
-  const double factor = normalise && squares > 0 ? 1 / std::sqrt(squares) : 1;
-  std::vector<float> result;
-  for (const double sum : sums) result.push_back(static_cast<float>(sum * factor));
-  return result;
-}
 
 }  // namespace hyperblocks
