@@ -22,18 +22,27 @@ struct PerceiverLayerSpec {
   double epsilon = 1e-6;
 };
 
+namespace detail {
+/// A struct around the alias: g++ 12 crashes on aliases whose spec still depends on a template argument.
+template <PerceiverLayerSpec spec, RealScalar Scalar, class Device, class Weights>
+struct PerceiverLayerOf {
+  template <Index width>
+  using Norm = RmsNorm<RmsNormSpec{width, spec.epsilon}, Scalar, Device, Weights>;
+  using Type = TransformerBlock<
+      Attention<AttentionSpec{.hidden = spec.hidden,
+                              .heads = spec.heads,
+                              .kv_heads = spec.kv_heads,
+                              .head_width = spec.head_width,
+                              .context = spec.context},
+                Scalar, Device, Weights>,
+      GluMlp<GluMlpSpec{.hidden = spec.hidden, .inner = spec.inner}, Scalar, Device, Weights>,
+      Norm<spec.hidden>, NormPlacement::sandwich,
+      std::conditional_t<(spec.context > 0), Norm<std::max<Index>(spec.context, 1)>, Nothing>>;
+};
+}  // namespace detail
+
 template <PerceiverLayerSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
-using PerceiverLayer = TransformerBlock<
-    Attention<AttentionSpec{.hidden = spec.hidden,
-                            .heads = spec.heads,
-                            .kv_heads = spec.kv_heads,
-                            .head_width = spec.head_width,
-                            .context = spec.context},
-              Scalar, Device, Weights>,
-    GluMlp<GluMlpSpec{.hidden = spec.hidden, .inner = spec.inner}, Scalar, Device, Weights>,
-    RmsNorm<RmsNormSpec{spec.hidden, spec.epsilon}, Scalar, Device, Weights>, NormPlacement::sandwich,
-    std::conditional_t<(spec.context > 0),
-                       RmsNorm<RmsNormSpec{spec.context, spec.epsilon}, Scalar, Device, Weights>, Nothing>>;
+using PerceiverLayer = typename detail::PerceiverLayerOf<spec, Scalar, Device, Weights>::Type;
 
 struct ResamplerSpec {
   Index latents = 0;  ///< rows that come out, per sequence
