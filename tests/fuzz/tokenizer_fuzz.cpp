@@ -3,7 +3,8 @@
 // Any bytes are a tokenizer.json, a zero byte and a text: the file is an Error or a tokenizer, which takes
 // any text and gives ids that it can decode.
 #include <hyperblocks/text/chat_template.hpp>
-#include <hyperblocks/text/tokenizer.hpp>
+
+#include "support/tokenizer_check.hpp"
 
 namespace hb = hyperblocks;
 
@@ -13,12 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text = input.substr(std::min(size, file.size() + 1)).substr(0, 1000);
   try {
     const auto tokenizer = hb::Tokenizer::from_json("input", file);
-    const auto ids = tokenizer.encode(text);
-    const std::string whole = tokenizer.decode(ids, false);
-    hb::check(hb::detail::valid_size(whole) == whole.size(), [] { return std::logic_error("broken UTF-8"); });
-    hb::StreamDecoder stream(tokenizer);
-    for (const std::int32_t id : ids) stream.next(id);
-    stream.finish();
+    hb::test::check_takes(tokenizer, text);
   } catch (const hb::Error& error) {
     static_cast<void>(error);  // refused, as it should be
   }

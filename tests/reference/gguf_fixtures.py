@@ -4,6 +4,7 @@
 #   tests/fixtures/gguf/formats.gguf          a tensor (2, 256) of each format, random bits and sane scales
 #   tests/fixtures/gguf/formats.safetensors   the same expanded, F32
 #   tests/fuzz/corpus/gguf/{empty,values,tensors,model}   small files for the fuzz target to begin with
+#   tests/fuzz/corpus/vocabulary/{gpt2,llama}             the same with tokenizers
 #   python gguf_fixtures.py tests        (needs: pip install gguf safetensors)
 import pathlib
 import sys
@@ -73,6 +74,29 @@ def write_seeds(folder):
         finish(writer)
 
 
+def write_vocabularies(folder):
+    for model in ("gpt2", "llama"):
+        writer = gguf.GGUFWriter(folder / model, "test")
+        writer.add_tokenizer_model(model)
+        if model == "gpt2":
+            writer.add_tokenizer_pre("qwen2")
+            tokens = ["<|end|>", "a", "b", "1", "\u0120", "\u010a", "ab", "\u0120a", "[x]"]
+            types = [3] + [1] * 7 + [4]
+            writer.add_token_merges(["a b", "\u0120 a"])
+        else:
+            tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in (10, 97, 206)] + ["\u2581", "a", "b", "ab", "\u2581a", "[x]"]
+            types = [2, 3, 3, 6, 6, 6, 1, 1, 1, 1, 1, 4]
+            writer.add_token_scores([-float(i) for i in range(len(tokens))])
+            writer.add_add_space_prefix(True)
+        writer.add_token_list(tokens)
+        writer.add_token_types(types)
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(1)
+        writer.add_add_bos_token(True)
+        writer.add_tensor("text", numpy.frombuffer("ab a[x] \u20ac 1\n ".encode(), numpy.int8))
+        finish(writer)
+
+
 def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -81,7 +105,8 @@ def finish(writer):
 
 
 def main(tests):
-    for folder, write in ((tests / "fixtures/gguf", write_formats), (tests / "fuzz/corpus/gguf", write_seeds)):
+    for folder, write in ((tests / "fixtures/gguf", write_formats), (tests / "fuzz/corpus/gguf", write_seeds),
+                          (tests / "fuzz/corpus/vocabulary", write_vocabularies)):
         folder.mkdir(parents=True, exist_ok=True)
         write(folder)
 
