@@ -4,6 +4,8 @@
 #include <chrono>
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <limits>
+#include <optional>
 
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
@@ -20,7 +22,8 @@ namespace hb = hyperblocks;
 namespace {
 
 struct Options {
-  std::string path, prompt, raw, system, weights = "auto";
+  std::string path, system, weights = "auto";
+  std::optional<std::string> prompt, raw;
   hb::Index most = 256, context = std::min<hb::Index>(chat_base.positions, 4096), threads = 0;
   hb::Sampling sampling{.temperature = 0.7, .top_p = 0.95};
   bool greedy = false, quiet = false;
@@ -51,7 +54,7 @@ class Chat {
         positions_(cpu_, options.context) {}
 
   void run() {
-    if (!options_.raw.empty()) return void(answer(tokenizer_.encode(options_.raw)));
+    if (options_.raw) return void(answer(tokenizer_.encode(*options_.raw)));
     const auto chat = hb::load_chat_template(options_.path);
     std::vector<hb::Message> turns;
     if (!options_.system.empty()) turns.push_back({"system", options_.system});
@@ -59,7 +62,7 @@ class Chat {
       turns.push_back({"user", text});
       turns.push_back({"assistant", answer(tokenizer_.encode(chat.render(turns), false))});
     };
-    if (!options_.prompt.empty()) return reply_to(options_.prompt);
+    if (options_.prompt) return reply_to(*options_.prompt);
     std::cerr << "An empty line ends the conversation.\n";
     for (std::string line; std::cerr << "> " && std::getline(std::cin, line) && !line.empty();)
       reply_to(line);
@@ -68,6 +71,12 @@ class Chat {
  private:
   /// Prints the continuation of a prompt as it comes.
   std::string answer(const hb::Tokens& prompt) {
+    const auto room = options_.context - static_cast<hb::Index>(prompt.size());
+    hb::check(room > 0, [&] {
+      return hb::Error("the text does not fit the context", "--context",
+                       "less than " + std::to_string(options_.context) + " tokens",
+                       std::to_string(prompt.size()));
+    });
     hb::StreamDecoder decoder(tokenizer_);
     std::string text;
     const auto print = [&](const std::string& piece) {
@@ -77,7 +86,7 @@ class Chat {
     const Stopwatch watch;
     double prefill = 0;
     hb::Index made = 0;
-    hb::GenerationOptions options{.most = options_.most, .stop = hb::end_tokens(tokenizer_)};
+    hb::GenerationOptions options{.most = std::min(options_.most, room), .stop = hb::end_tokens(tokenizer_)};
     options.sampling = options_.sampling;
     options.each = [&](std::size_t, std::int32_t token) {
       if (made++ == 0) prefill = watch.seconds();
@@ -87,10 +96,11 @@ class Chat {
     hb::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1), options);
     print(decoder.finish());
     std::cout << std::endl;
-    if (!options_.quiet)
-      std::fprintf(stderr, "[%zu tokens read at %.0f/s, %td written at %.1f/s]\n", prompt.size(),
+    if (!options_.quiet && made > 1)
+      std::fprintf(stderr, "[%zu tokens read at %.0f/s, %td written at %.1f/s%s]\n", prompt.size(),
                    static_cast<double>(prompt.size()) / prefill, made,
-                   static_cast<double>(made - 1) / (watch.seconds() - prefill));
+                   static_cast<double>(made - 1) / (watch.seconds() - prefill),
+                   made == room ? "; the context is full" : "");
     return text;
   }
 
@@ -120,8 +130,12 @@ int main(int count, char** arguments) {
   auto* const prompt = app.add_option("--prompt", options.prompt, "one question, through the chat template");
   app.add_option("--raw", options.raw, "a text to continue, without a chat template")->excludes(prompt);
   app.add_option("--system", options.system, "the system turn");
-  app.add_option("-n", options.most, "tokens at most")->capture_default_str();
-  app.add_option("--context", options.context, "positions at most")->capture_default_str();
+  app.add_option("-n", options.most, "tokens at most")
+      ->check(CLI::Range(hb::Index{0}, std::numeric_limits<hb::Index>::max()))
+      ->capture_default_str();
+  app.add_option("--context", options.context, "tokens of a conversation at most")
+      ->check(CLI::Range(hb::Index{1}, hb::Index{chat_base.positions}))
+      ->capture_default_str();
   app.add_option("--temperature", options.sampling.temperature)->capture_default_str();
   app.add_option("--top-k", options.sampling.top_k, "0: all")->capture_default_str();
   app.add_option("--top-p", options.sampling.top_p)->capture_default_str();

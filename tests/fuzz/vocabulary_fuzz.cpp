@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Any bytes are a GGUF file with a tokenizer, or an Error; the tokenizer takes any text: the file's last bytes.
+// Any bytes are a GGUF file with a tokenizer, or an Error; the tokenizer takes any text: the file's last
+// bytes.
 #include <hyperblocks/text/load_tokenizer.hpp>
 
 #include "support/tokenizer_check.hpp"
