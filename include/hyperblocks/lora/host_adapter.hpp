@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// HostAdapter: an adapter of any shapes in the host's memory: what files hold and what is composed, merged
+// and compressed. To be applied it becomes an Adapter of a decoder's type: adapter.hpp.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <hyperblocks/models/decoder_spec.hpp>
+
+namespace hyperblocks {
+
+/// The linears of a decoder's layer that an adapter may change.
+enum class Projection : std::uint8_t { query, key, value, output, gate, up, down };
+
+inline constexpr std::array all_projections = {Projection::query,  Projection::key,  Projection::value,
+                                               Projection::output, Projection::gate, Projection::up,
+                                               Projection::down};
+
+constexpr const char* name(Projection projection) {
+  constexpr std::array names = {"query", "key", "value", "output", "gate", "up", "down"};
+  return names[static_cast<std::size_t>(projection)];
+}
+
+/// How many numbers a linear reads and gives.
+struct LinearSize {
+  Index in, out;
+  friend bool operator==(const LinearSize&, const LinearSize&) = default;
+};
+
+constexpr LinearSize size_of(const DecoderSpec& spec, Projection projection) {
+  const Index query = spec.heads * spec.width(), key = spec.key_heads() * spec.width();
+  switch (projection) {
+    case Projection::query:
+      return {spec.hidden, query};
+    case Projection::key:
+    case Projection::value:
+      return {spec.hidden, key};
+    case Projection::output:
+      return {query, spec.hidden};
+    case Projection::gate:
+    case Projection::up:
+      return {spec.hidden, spec.inner};
+    case Projection::down:
+      return {spec.inner, spec.hidden};
+  }
+  return {0, 0};
+}
+
+/// What an adapter adds to one linear: y += scale B (A x) + C.
+struct HostFactors {
+  LinearSize size{0, 0};
+  Index rank = 0;
+  std::vector<float> a = {};     ///< (rank, in)
+  std::vector<float> b = {};     ///< (out, rank)
+  std::vector<float> bias = {};  ///< C (out), or empty
+  double scale = 1;
+};
+
+struct HostAdapter {
+  struct Place {
+    Index layer;
+    Projection projection;
+    friend auto operator<=>(const Place&, const Place&) = default;
+  };
+  std::map<Place, HostFactors> linears = {};
+
+  /// How many numbers there are.
+  Index count() const {
+    Index sum = 0;
+    for (const auto& [place, factors] : linears)
+      sum += static_cast<Index>(factors.a.size() + factors.b.size() + factors.bias.size());
+    return sum;
+  }
+};
+
+/// "layer 3 query", as errors say where.
+inline std::string to_string(const HostAdapter::Place& place) {
+  return "layer " + std::to_string(place.layer) + " " + name(place.projection);
+}
+
+/// That the numbers are as many as sizes and rank say; `where` names the adapter.
+inline void check_adapter(const HostAdapter& adapter, const std::string& where) {
+  for (const auto& [place, factors] : adapter.linears) {
+    const auto& [in, out] = factors.size;
+    const auto holds = [&](const char* what, const std::vector<float>& numbers, Index expected) {
+      check(static_cast<Index>(numbers.size()) == expected, [&] {
+        return Error("the factors do not fit", where + ": " + to_string(place),
+                     std::to_string(expected) + " numbers of " + what, std::to_string(numbers.size()));
+      });
+    };
+    check(in > 0 && out > 0 && factors.rank >= 0, [&] {
+      return Error("impossible sizes", where + ": " + to_string(place), "in, out > 0, rank >= 0",
+                   std::to_string(in) + ", " + std::to_string(out) + ", " + std::to_string(factors.rank));
+    });
+    holds("A", factors.a, factors.rank * in);
+    holds("B", factors.b, out * factors.rank);
+    if (!factors.bias.empty()) holds("C", factors.bias, out);
+  }
+}
+
+}  // namespace hyperblocks
