@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-#include <hyperblocks/models/decoder_spec.hpp>
+#include <hyperblocks/core/check.hpp>
+#include <hyperblocks/core/shape.hpp>
 
 namespace hyperblocks {
 
@@ -33,6 +34,8 @@ struct LinearSize {
   friend bool operator==(const LinearSize&, const LinearSize&) = default;
 };
 
+/// Of a decoder, by its DecoderSpec or its layers' spec.
+template <class DecoderSpec>
 constexpr LinearSize size_of(const DecoderSpec& spec, Projection projection) {
   const Index query = spec.heads * spec.width(), key = spec.key_heads() * spec.width();
   switch (projection) {
