@@ -9,6 +9,8 @@
 #include <hyperblocks/blocks/encoder_block.hpp>
 #include <hyperblocks/blocks/perceiver.hpp>
 #include <hyperblocks/blocks/residual_mlp.hpp>
+#include <hyperblocks/lora/adapter.hpp>
+#include <hyperblocks/lora/batch.hpp>
 #include <hyperblocks/models/decoders.hpp>
 #include <hyperblocks/models/embed.hpp>
 #include <hyperblocks/models/generate.hpp>

@@ -229,6 +229,7 @@ TEST_CASE("an update may be a bias alone") {
 
   for (hb::Index i = 0; i < 33; ++i) subject.params.bias(i) += c(i);
   subject.train(cpu, hb::Write::assign);
-  CHECK(std::ranges::equal(subject.y.span(), found));
+  for (std::size_t i = 0; i < found.size(); ++i)  // an update is added last, a bias is begun with
+    CHECK(subject.y.span()[i] == doctest::Approx(found[i]).epsilon(1e-5));
   CHECK(every_gradient(subject) == gradients);
 }

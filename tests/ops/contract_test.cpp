@@ -133,10 +133,10 @@ TEST_CASE("low-rank updates and their gradients") {
   for (const bool add : {false, true}) {  // dx is always added to, the rest as `write` says
     const Write write = add ? Write::add : Write::assign;
     ops::low_rank_gradient<float>(cpu, x, dy, update, dx, gradient, write);
-    check_all(dx, add ? 6 : 3.5);           // 1 + 0.25 * 5 * 2, then once more
-    check_all(gradient.a, add ? 10 : 5);    // 4 rows of 0.25 * 5
-    check_all(gradient.b, add ? 6 : 3);     // 4 rows of 0.25 * 3
-    check_all(gradient.bias, add ? 8 : 4);  // 4 rows
+    check_all(dx, add ? 6 : 3.5);                  // 1 + 0.25 * 5 * 2, then once more
+    check_all(gradient.a.rows(), add ? 10 : 5);    // 4 rows of 0.25 * 5
+    check_all(gradient.b.columns(), add ? 6 : 3);  // 4 rows of 0.25 * 3
+    check_all(gradient.bias, add ? 8 : 4);         // 4 rows
   }
   ops::low_rank_gradient<float>(cpu, x, dy, update, {}, {}, Write::assign);
 }

@@ -39,11 +39,10 @@ class UpdateCase {
     visit(
         [&]<class Value, class Gradient>(const std::string& linear, Value& value, Gradient& gradient) {
           const std::string place = hyperblocks::detail::joined("updates", linear);
-          const Index inner = decltype(value.a)::ShapeType::static_extents[1];
-          const Index outer = decltype(value.b)::ShapeType::static_extents[0];
+          const Index inner = decltype(value.a)::width, outer = decltype(value.b)::width;
           value.scale = 0.7;
-          part(cpu, random, place + ".a", value.a, gradient.a, {rank, inner}, rank);
-          part(cpu, random, place + ".b", value.b, gradient.b, {outer, rank}, rank);
+          part(cpu, random, place + ".a", value.a, gradient.a, {rank, inner});
+          part(cpu, random, place + ".b", value.b, gradient.b, {outer, rank});
           if (biased) part(cpu, random, place + ".bias", value.bias, gradient.bias, {outer});
         },
         values, gradients);
@@ -54,17 +53,19 @@ class UpdateCase {
   std::vector<Factor> factors;
 
  private:
-  template <class Value, class Gradient, class... RunTime>
+  template <class Value, class Gradient>
   void part(Cpu& cpu, Random& random, const std::string& name, Value& value, Gradient& gradient,
-            const std::vector<Index>& shape, RunTime... run_time) {
+            const std::vector<Index>& shape) {
     Index size = 1;
     for (const Index extent : shape) size *= extent;
     factors.push_back(
         {name, shape, Tensor<Scalar, Cpu, dyn>(cpu, size), Tensor<Scalar, Cpu, dyn>(cpu, size)});
     Factor& factor = factors.back();
     fill_normal(cpu, factor.values, random, 0.3);
-    value = Value(factor.values.data(), typename Value::ShapeType(run_time...));
-    gradient = Gradient(factor.gradient.data(), typename Gradient::ShapeType(run_time...));
+    if constexpr (requires { value.form(); })
+      value = {factor.values.data(), rank}, gradient = {factor.gradient.data(), rank};
+    else
+      value = {factor.values.data(), {}}, gradient = {factor.gradient.data(), {}};
   }
 };
 

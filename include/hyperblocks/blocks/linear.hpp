@@ -56,14 +56,10 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
                        InputGradient dinput, Gradients& gradients, Write write,
                        Write write_x = Write::assign) {
-    const auto& [x, update] = tape.input;
+    const auto& x = tape.input.x;
     detail::check_tape("Linear", x.rows(), dy.rows());
-    check(update || !dinput.updates, [] {
-      return Error("gradients of an update that forward did not have", "Linear", "an update in its input",
-                   "none");
-    });
     if (dinput.x) ops::input_gradient<Scalar>(device, dy, params.weight, dinput.x, write_x);
-    if (update) ops::low_rank_gradient<Scalar>(device, x, dy, update, dinput.x, dinput.updates, write);
+    update_gradients(device, tape, dy, dinput, write);
     if constexpr (std::same_as<Weights, Trainable>) {
       ops::weight_gradient<Scalar>(device, dy, x, gradients.weight, write);
       if constexpr (spec.bias) ops::column_sums<Scalar>(device, dy, gradients.bias, write);
@@ -71,6 +67,27 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   }
 
  private:
+  /// Of the linked updates, each into the gradient that stands at its place.
+  static void update_gradients(Device& device, const Tape& tape, OutputGradient dy,
+                               const InputGradient& dinput, Write write) {
+    const auto& [x, updates] = tape.input;
+    const Updates<Scalar>* gradient = &dinput.updates;
+    each_update(updates, [&](const auto& update) {
+      const Updates<Scalar> own = gradient != nullptr ? *gradient : Updates<Scalar>();
+      check_given(update.given() || !own.given());
+      if (update.given()) ops::low_rank_gradient<Scalar>(device, x, dy, update, dinput.x, own, write);
+      if (gradient != nullptr) gradient = gradient->next;
+    });
+    check_given(gradient == nullptr);
+  }
+
+  static void check_given(bool given) {
+    check(given, [] {
+      return Error("gradients of an update that forward did not have", "Linear", "an update in its input",
+                   "none");
+    });
+  }
+
   static View<const Scalar, Device, dyn> bias_of(const Params& params) {
     if constexpr (spec.bias)
       return params.bias.view();

@@ -81,75 +81,110 @@ void batched_product(Device& device, Matrices<const Scalar> a, Matrices<const Sc
 }
 
 namespace detail {
-template <class X, class Scalar, class Device, Index out, Index in>
-void check_low_rank(const char* where, const X& x, const Row<Scalar, Device>& bias,
-                    const LowRank<Scalar, Device, out, in>& update,
-                    const Rows<std::remove_const_t<Scalar>, Device>& y) {
+
+template <class Scalar, class Device, Index out, Index in>
+void check_low_rank(const char* where, const LowRank<Scalar, Device, out, in>& update, Index rows) {
+  check(!update.a == !update.b, [&] {
+    return Error("half an update", where, "A and B, or neither", update.a ? "A alone" : "B alone");
+  });
+  check_extent(where, "the rank of A and B", update.a.rank(), update.b.rank());
+  const Index count = update.row_count(rows);
+  check(update.first_row >= 0 && count >= 0 && update.first_row <= rows - count, [&] {
+    return Error("an update's rows are not among those of x", where, "some of " + std::to_string(rows),
+                 std::to_string(count) + " from " + std::to_string(update.first_row));
+  });
+}
+
+template <class Scalar, class Device, Index out, Index in>
+void check_updates(const Rows<const Scalar, Device>& x, const Row<const Scalar, Device>& bias,
+                   const LowRank<const Scalar, Device, out, in>& updates, const Rows<Scalar, Device>& y) {
+  constexpr const char* where = "ops::low_rank_update";
   check_extent(where, "columns of x and of A", in, x.columns());
   check_extent(where, "columns of y and rows of B", out, y.columns());
   check_extent(where, "rows of x and of y", x.rows(), y.rows());
-  check_extent(where, "the rank of A and B", update.a.rows(), update.b.columns());
   if (bias) check_extent(where, "elements of the bias", out, bias.size());
+  each_update(updates, [&](const auto& update) { check_low_rank(where, update, x.rows()); });
 }
 
-/// The bias that an updated linear starts from: bias + C, in scratch where both are there.
-template <RealScalar Scalar, class Device>
-Row<const Scalar, Device> updated_bias(Device& device, Row<const Scalar, Device> bias,
-                                       Row<const Scalar, Device> c) {
-  if (!bias) return c;
-  if (!c) return bias;
-  const auto both = take<Scalar, dyn>(device, c.size());
-  Ops<Device>::template add<Scalar>(device, bias, c, both);
-  return both;
+/// x (m, width) times the factor's vectors: (m, rank).
+template <RealScalar Scalar, class Device, Index width, FactorForm usual>
+void shrink(Device& device, Rows<const Scalar, Device> x,
+            const Factor<const Scalar, Device, width, usual>& factor, Rows<Scalar, Device> y) {
+  if (factor.form() == FactorForm::rows)
+    product<Scalar>(device, x, factor.rows(), {}, y);
+  else
+    input_gradient<Scalar>(device, x, factor.columns(), y, Write::assign);
 }
+
+/// y (m, width) += x (m, rank) times the transpose of that.
+template <RealScalar Scalar, class Device, Index width, FactorForm usual>
+void add_expanded(Device& device, Rows<const Scalar, Device> x,
+                  const Factor<const Scalar, Device, width, usual>& factor, Rows<Scalar, Device> y) {
+  if (factor.form() == FactorForm::rows)
+    return input_gradient<Scalar>(device, x, factor.rows(), y, Write::add);
+  const ArenaScope scope(device);
+  const auto expanded = take<Scalar, dyn, dyn>(device, y.rows(), width);
+  product<Scalar>(device, x, factor.columns(), {}, expanded);
+  add<Scalar>(device, expanded, y, y);
+}
+
+/// The gradient of a factor whose vectors x (m, width) met: `shrunk` (m, rank) is what came of them, or goes.
+template <RealScalar Scalar, class Device, Index width, FactorForm usual>
+void factor_gradient(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> shrunk,
+                     const Factor<Scalar, Device, width, usual>& gradient, Write write) {
+  if (gradient.form() == FactorForm::rows)
+    weight_gradient<Scalar>(device, shrunk, x, gradient.rows(), write);
+  else
+    weight_gradient<Scalar>(device, x, shrunk, gradient.columns(), write);
+}
+
 }  // namespace detail
 
-/// y = x W^T + bias + scale (x A^T) B^T + C in one pass over y, for a plain weight W (out, in).
+/// y = x W^T + bias + scale (x A^T) B^T + C in one pass over y, for a plain weight W (out, in); linked
+/// updates are added in turn, each to its own rows.
 template <RealScalar Scalar, class Device, Index out, Index in>
 void low_rank_update(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> weight,
-                     Row<const Scalar, Device> bias, const LowRank<const Scalar, Device, out, in>& update,
+                     Row<const Scalar, Device> bias, const LowRank<const Scalar, Device, out, in>& updates,
                      Rows<Scalar, Device> y) {
   detail::check_extent("ops::low_rank_update", "columns of the weight", in, weight.columns());
   detail::check_extent("ops::low_rank_update", "rows of the weight", out, weight.rows());
-  detail::check_low_rank("ops::low_rank_update", x, bias, update, y);
-  const ArenaScope scope(device);
-  Ops<Device>::template low_rank_update<Scalar>(device, x, weight,
-                                                detail::updated_bias<Scalar>(device, bias, update.bias),
-                                                update.a, update.b, update.scale, y);
+  detail::check_updates(x, bias, updates, y);
+  Ops<Device>::template low_rank_update<Scalar>(device, x, weight, bias, updates, y);
 }
 
 /// The same for a frozen weight.
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void low_rank_update(Device& device, Rows<const Scalar, Device> x,
                      const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
-                     const LowRank<const Scalar, Device, out, in>& update, Rows<Scalar, Device> y) {
-  detail::check_low_rank("ops::low_rank_update", x, bias, update, y);
-  const ArenaScope scope(device);
-  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(
-      device, x, weight.packed(), detail::updated_bias<Scalar>(device, bias, update.bias), update.a, update.b,
-      update.scale, y);
+                     const LowRank<const Scalar, Device, out, in>& updates, Rows<Scalar, Device> y) {
+  detail::check_updates(x, bias, updates, y);
+  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(device, x, weight.packed(), bias, updates, y);
 }
 
-/// What the update itself sends back: dx += scale (dy B) A; dA [+]= scale (dy B)^T x, dB [+]= scale dy^T (x
-/// A^T), dC [+]= the sums of dy's columns. dx and each member of `gradient` are optional.
+/// What one update, without those linked to it, sends back: dx += scale (dy B) A; dA [+]= scale (dy B)^T x,
+/// dB [+]= scale dy^T (x A^T), dC [+]= the sums of dy's columns. dx and each member of `gradient` are
+/// optional.
 template <RealScalar Scalar, class Device, Index out, Index in>
 void low_rank_gradient(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> dy,
                        const LowRank<const Scalar, Device, out, in>& update, Rows<Scalar, Device> dx,
                        const LowRank<Scalar, Device, out, in>& gradient, Write write) {
+  detail::check_low_rank("ops::low_rank_gradient", update, x.rows());
   const ArenaScope scope(device);
-  const Index rank = update.a.rows();
-  if (dx || gradient.a) {
-    const auto shrunk = take<Scalar, dyn, dyn>(device, dy.rows(), rank);  // scale dy B (tokens, rank)
-    input_gradient<Scalar>(device, dy, update.b, shrunk, Write::assign);
+  const Index count = update.row_count(x.rows()), rank = update.rank();
+  const auto own = [&](auto rows) { return rows.slice(update.first_row, count); };
+  x = own(x), dy = own(dy);
+  if ((dx || gradient.a) && update.a) {
+    const auto shrunk = take<Scalar, dyn, dyn>(device, count, rank);  // scale dy B (tokens, rank)
+    detail::shrink<Scalar>(device, dy, update.b, shrunk);
     scale<Scalar>(device, update.scale, shrunk, shrunk);
-    if (dx) input_gradient<Scalar>(device, shrunk, update.a, dx, Write::add);
-    if (gradient.a) weight_gradient<Scalar>(device, shrunk, x, gradient.a, write);
+    if (dx) detail::add_expanded<Scalar>(device, shrunk, update.a, own(dx));
+    if (gradient.a) detail::factor_gradient<Scalar>(device, x, shrunk, gradient.a, write);
   }
   if (gradient.b) {
-    const auto shrunk = take<Scalar, dyn, dyn>(device, x.rows(), rank);  // scale x A^T (tokens, rank)
-    product<Scalar>(device, x, update.a, {}, shrunk);
+    const auto shrunk = take<Scalar, dyn, dyn>(device, count, rank);  // scale x A^T (tokens, rank)
+    detail::shrink<Scalar>(device, x, update.a, shrunk);
     scale<Scalar>(device, update.scale, shrunk, shrunk);
-    weight_gradient<Scalar>(device, dy, shrunk, gradient.b, write);
+    detail::factor_gradient<Scalar>(device, dy, shrunk, gradient.b, write);
   }
   if (gradient.bias) column_sums<Scalar>(device, dy, gradient.bias, write);
 }

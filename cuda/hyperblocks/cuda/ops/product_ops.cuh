@@ -159,26 +159,23 @@ struct ProductOps {
                      add ? 1 : 0, dweight.data());
   }
 
-  /// y = x W^T + bias + scale (x A^T) B^T, in three products.
-  template <RealScalar Scalar>
+  /// y = x W^T + bias + scale (x A^T) B^T + C ..., in three products for every update.
+  template <RealScalar Scalar, Index out, Index in>
   static void low_rank_update(Cuda& cuda, Rows<const Scalar> x, Rows<const Scalar> weight,
-                              Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
-                              double scale, Rows<Scalar> y) {
-    low_rank_update_packed<Scalar, Scalar>(cuda, x, weight.data(), bias, a, b, scale, y);
+                              Row<const Scalar> bias, const LowRank<const Scalar, Cuda, out, in>& updates,
+                              Rows<Scalar> y) {
+    low_rank_update_packed<Scalar, Scalar>(cuda, x, weight.data(), bias, updates, y);
   }
 
-  template <RealScalar Scalar, RealScalar Stored>
+  template <RealScalar Scalar, RealScalar Stored, Index out, Index in>
   static void low_rank_update_packed(Cuda& cuda, Rows<const Scalar> x, const Stored* weight,
-                                     Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
-                                     double scale, Rows<Scalar> y) {
-    const ArenaScope scope(cuda);
-    const Index in = x.columns(), out = y.columns(), rank = a.rows(), tokens = x.rows();
-    const auto shrunk = take<Scalar, dyn, dyn>(cuda, tokens, rank);
-    multiply<Scalar>(cuda, {a.data(), in, rank, true}, {x.data(), in, tokens}, rank, tokens, scale, 0,
-                     shrunk.data());
+                                     Row<const Scalar> bias,
+                                     const LowRank<const Scalar, Cuda, out, in>& updates, Rows<Scalar> y) {
     product_packed<Scalar, Stored>(cuda, x, weight, bias, y);
-    multiply<Scalar>(cuda, {b.data(), rank, out, true}, {shrunk.data(), rank, tokens}, out, tokens, 1, 1,
-                     y.data());
+    each_update(updates, [&](const auto& update) {
+      const Index rows = update.row_count(x.rows());
+      add_update(cuda, x.slice(update.first_row, rows), update, y.slice(update.first_row, rows));
+    });
   }
 
   /// f(i) for every element, on the device's stream.
@@ -193,6 +190,25 @@ struct ProductOps {
   }
 
  private:
+  template <RealScalar Scalar, class Update>
+  static void add_update(Cuda& cuda, Rows<const Scalar> x, const Update& update, Rows<Scalar> y) {
+    const ArenaScope scope(cuda);
+    const Index in = x.columns(), out = y.columns(), rank = update.rank(), tokens = x.rows();
+    if (update.a) {
+      const auto shrunk = take<Scalar, dyn, dyn>(cuda, tokens, rank);
+      const bool rows = update.a.form() == FactorForm::rows, columns = update.b.form() == FactorForm::columns;
+      const Operand<Scalar> a{update.a.data(), rows ? in : rank, rows ? rank : in, rows};
+      const Operand<Scalar> b{update.b.data(), columns ? rank : out, columns ? out : rank, columns};
+      multiply<Scalar>(cuda, a, {x.data(), in, tokens}, rank, tokens, update.scale, 0, shrunk.data());
+      multiply<Scalar>(cuda, b, {shrunk.data(), rank, tokens}, out, tokens, 1, 1, y.data());
+    }
+    if (update.bias)
+      map(cuda, y.size(), [c = update.bias.data(), to = y.data(), out] __device__(Index i) {
+        to[i] = scalar_cast<Scalar>(scalar_cast<Accumulator<Scalar>>(to[i]) +
+                                    scalar_cast<Accumulator<Scalar>>(c[i % out]));
+      });
+  }
+
   template <RealScalar Scalar>
   static void multiply(Cuda& cuda, Operand<Scalar> a, Operand<Scalar> b, Index m, Index n, double alpha,
                        double beta, Scalar* c, const Scalar* bias = nullptr) {

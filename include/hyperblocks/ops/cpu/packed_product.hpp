@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <tuple>
 
 #include <hyperblocks/ops/cpu/isa.hpp>
@@ -29,6 +30,13 @@ struct Segment {
   Index k;
 };
 
+/// A summand of some rows of y only: `segment.x` begins with the first of them.
+template <RealScalar X, RealScalar Panel>
+struct RowSegment {
+  Index first_row, rows;
+  Segment<X, Panel> segment;
+};
+
 // What y starts from: nothing, its present value, or a row of n numbers for every row.
 struct FromZero {};
 struct Accumulate {};
@@ -47,6 +55,7 @@ inline constexpr Index block_panels = 8;
 
 constexpr Index ceil_divide(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index larger(Index a, Index b) { return a < b ? b : a; }
 
 /// What of the product one task computes: rows of tiles [first_tile, last_tile), columns of panels
 /// [first_panel, last_panel).
@@ -137,6 +146,7 @@ class ProductTask {
     Index stride;
     const Sum* start;
     Index start_stride;
+    Index x_row = first_row;  // where a segment's rows begin
     void started() { start = data, start_stride = stride; }
   };
 
@@ -163,8 +173,7 @@ class ProductTask {
         if (accumulates || k > 0) sums.started();
         const bool fetches = streams(range) && tile == range.first_tile + 1;
         advance(main_, k, next, sums, fetches ? distance_ahead(k, next) : near_ahead);
-        if (next == main_.k)
-          std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+        if (next == main_.k) advance_riders(sums);
       }
       k = next;
     } while (k < main_.k);
@@ -182,7 +191,7 @@ class ProductTask {
         sums.started();
       }
       advance_all(main_, sums);
-      std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+      advance_riders(sums);
       for_each_element(sums, [](Sum& sum, Y& y) { y = scalar_cast<Y>(sum); });
     }
   }
@@ -195,13 +204,34 @@ class ProductTask {
         f(sums.data[i * sums.stride + j], y_(sums.first_row + i, column + j));
   }
 
+  void advance_riders(Sums& sums) {
+    std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+  }
+
+  // Those of the tile's rows that each segment has.
+  template <class X, class Panel>
+  void advance_all(std::span<const RowSegment<X, Panel>> segments, const Sums& sums) {
+    for (const auto& [first_row, rows, segment] : segments) {
+      const Index first = larger(sums.first_row, first_row);
+      const Index last = smaller(sums.first_row + sums.rows, first_row + rows);
+      if (first >= last) continue;
+      Sums some = sums;
+      some.data += (first - sums.first_row) * sums.stride;
+      some.first_row = first, some.rows = last - first, some.x_row = first - first_row;
+      some.started();
+      advance_all(segment, some);
+    }
+  }
+
   // The whole of a segment.
   template <class X, class Panel>
   void advance_all(const Segment<X, Panel>& segment, Sums& sums) {
     const Index block = k_block(segment);
+    // Short panels are not fetched ahead: behind them may lie what another thread writes.
+    const bool fetches = panel_size<Panel>(segment.k) * static_cast<Index>(sizeof(Panel)) > 2 * near_ahead;
     Index k = 0;
     do {
-      advance(segment, k, smaller(k + block, segment.k), sums);
+      advance(segment, k, smaller(k + block, segment.k), sums, fetches ? near_ahead : 0);
       k += block;
     } while (k < segment.k);
   }
@@ -232,7 +262,7 @@ class ProductTask {
                Index ahead = near_ahead) {
     const auto& kernel = kernels_of(segment);
     const Index k = ceil_divide(last - first, panel_interleave<Panel>) * panel_interleave<Panel>;
-    const auto x = segment.x.block(sums.first_row, first);
+    const auto x = segment.x.block(sums.x_row, first);
     if constexpr (can_pair<X, Panel>) {
       if (kernel.pairs)
         stage(isa_, x, sums.rows, last - first, k, reinterpret_cast<bf16*>(staged_));
@@ -285,21 +315,29 @@ class ProductTask {
 }  // namespace detail
 
 /// Allocates nothing. Sums are in float (double for double); y is rounded once. k and n of zero are allowed.
-/// The first segment should be the longest: it is blocked for the caches, the others ride along.
-template <RealScalar Y, class Start, RealScalar... X, RealScalar... Panel>
-void packed_product(const Execution& execution, Strided<Y> y, Index m, Index n, Start start,
-                    const Segment<X, Panel>&... segments) {
-  static_assert(sizeof...(X) > 0, "hyperblocks: a packed product needs a segment");
+/// The first segment should be the longest: it is blocked for the caches, the others ride along; each of them
+/// is a Segment or a span of RowSegments. Every task calls `before` first.
+template <class Before, RealScalar Y, class Start, RealScalar X, RealScalar Panel, class... Riders>
+void packed_product_after(Before before, const Execution& execution, Strided<Y> y, Index m, Index n,
+                          Start start, const Segment<X, Panel>& main, const Riders&... riders) {
   using Sum = Accumulator<Y>;
-  static_assert((std::same_as<Accumulator<X>, Sum> && ...) && (std::same_as<Accumulator<Panel>, Sum> && ...),
+  static_assert(std::same_as<Accumulator<X>, Sum> && std::same_as<Accumulator<Panel>, Sum>,
                 "hyperblocks: double multiplies only with double");
   if (m <= 0 || n <= 0) return;
   const Index rows = kernels::product_kernels<Sum>(execution.isa, false).rows;
   const detail::ProductGrid grid(m, n, rows, panel_columns<Y>, execution.threads.count());
   execution.threads.run(grid.tasks(), [&](Index index) {
-    detail::ProductTask<Y, Start, Segment<X, Panel>...> task(execution.isa, y, n, start, grid, segments...);
+    before();
+    detail::ProductTask<Y, Start, Segment<X, Panel>, Riders...> task(execution.isa, y, n, start, grid, main,
+                                                                     riders...);
     task.run(grid.range(index));
   });
+}
+
+template <RealScalar Y, class Start, class... Segments>
+void packed_product(const Execution& execution, Strided<Y> y, Index m, Index n, Start start,
+                    const Segments&... segments) {
+  packed_product_after([] {}, execution, y, m, n, start, segments...);
 }
 
 }  // namespace hyperblocks::cpu

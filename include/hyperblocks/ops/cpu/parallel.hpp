@@ -7,12 +7,24 @@
 #pragma once
 
 #include <memory>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include <hyperblocks/core/shape.hpp>
 
 namespace hyperblocks::cpu {
+
+namespace detail {
+/// A moment of a waiting loop.
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+}  // namespace detail
 
 class Parallel {
  public:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <hyperblocks/ops/cpu/device.hpp>
+#include <hyperblocks/ops/cpu/low_rank_work.hpp>
 #include <hyperblocks/ops/cpu/product.hpp>
 #include <hyperblocks/ops/matrices.hpp>
 #include <hyperblocks/ops/weights.hpp>
@@ -101,35 +102,30 @@ struct ProductOps {
     });
   }
 
-  /// y = x W^T + bias + scale (x A^T) B^T for a plain weight.
-  template <RealScalar Scalar>
+  /// y = x W^T + bias + scale (x A^T) B^T + C ... for a plain weight.
+  template <RealScalar Scalar, Index out, Index in>
   static void low_rank_update(Cpu& cpu, Rows<const Scalar> x, Rows<const Scalar> weight,
-                              Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
-                              double scale, Rows<Scalar> y) {
+                              Row<const Scalar> bias, const LowRank<const Scalar, Cpu, out, in>& updates,
+                              Rows<Scalar> y) {
     const ArenaScope scope(cpu);
     Scalar* packed = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), y.columns())).data();
     pack(cpu, weight.data(), y.columns(), x.columns(), packed);
-    low_rank_update_packed<Scalar, Scalar>(cpu, x, packed, bias, a, b, scale, y);
+    low_rank_update_packed<Scalar, Scalar>(cpu, x, packed, bias, updates, y);
   }
 
-  /// y = x W^T + bias + scale (x A^T) B^T in one pass over y; W packed, A (rank, in), B (out, rank).
-  template <RealScalar Scalar, RealScalar Stored>
+  /// The same with W packed, in one pass over y.
+  template <RealScalar Scalar, RealScalar Stored, Index out, Index in>
   static void low_rank_update_packed(Cpu& cpu, Rows<const Scalar> x, const Stored* weight,
-                                     Row<const Scalar> bias, Rows<const Scalar> a, Rows<const Scalar> b,
-                                     double scale, Rows<Scalar> y) {
-    using Sum = Accumulator<Scalar>;
+                                     Row<const Scalar> bias,
+                                     const LowRank<const Scalar, Cpu, out, in>& updates, Rows<Scalar> y) {
     const ArenaScope scope(cpu);
-    const Index rank = a.rows();
-    Scalar* packed_a = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), rank)).data();
-    Scalar* packed_b = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(rank, y.columns())).data();
-    const auto shrunk = take<Sum, dyn, dyn>(cpu, x.rows(), rank);
-    pack(cpu, a.data(), rank, a.columns(), packed_a);
-    pack(cpu, b.data(), b.rows(), rank, packed_b);
-    packed_product(cpu.execution(), whole(shrunk), x.rows(), rank, FromZero{}, segment(x, packed_a));
-    for (Sum& element : shrunk.span()) element *= static_cast<Sum>(scale);
+    Index count = 0;
+    each_update(updates, [&](const auto&) { ++count; });
+    LowRankWork<Scalar> work(cpu, whole(x), x.rows(), x.columns(), y.columns(), count);
+    each_update(updates, [&](const auto& update) { work.add(update); });
     with_start(bias, [&](auto start) {
-      packed_product(cpu.execution(), whole(y), y.rows(), y.columns(), start, segment(x, weight),
-                     Segment<Sum, Scalar>{whole(shrunk), packed_b, rank});
+      packed_product_after([&] { work.prepare(); }, cpu.execution(), whole(y), y.rows(), y.columns(), start,
+                           segment(x, weight), work.riders());
     });
   }
 

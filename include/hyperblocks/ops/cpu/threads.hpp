@@ -94,18 +94,10 @@ class Threads final : public Parallel {
     const auto finished = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
     for (int spin = 0; spin < 2000; ++spin) {
       if (finished()) return;
-      pause();
+      detail::pause();
     }
     std::unique_lock lock(mutex_);
     finished_.wait(lock, finished);
-  }
-
-  static void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#else
-    std::this_thread::yield();
-#endif
   }
 
   std::mutex running_;  // held by the thread whose work it is

@@ -33,18 +33,21 @@ inline constexpr Index column_block = 256;
 #define HYPERBLOCKS_ROW_KERNEL
 namespace portable {
 #include <hyperblocks/ops/cpu/kernels/row_kernel.hpp>
+#include <hyperblocks/ops/cpu/kernels/shrink_kernel.hpp>
 }  // namespace portable
 
 #if defined(__x86_64__)
 HYPERBLOCKS_TARGET_BEGIN("avx2,fma")
 namespace avx2 {
 #include <hyperblocks/ops/cpu/kernels/row_kernel.hpp>
+#include <hyperblocks/ops/cpu/kernels/shrink_kernel.hpp>
 }  // namespace avx2
 HYPERBLOCKS_TARGET_END
 
 HYPERBLOCKS_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 namespace avx512 {
 #include <hyperblocks/ops/cpu/kernels/row_kernel.hpp>
+#include <hyperblocks/ops/cpu/kernels/shrink_kernel.hpp>
 }  // namespace avx512
 HYPERBLOCKS_TARGET_END
 #endif
@@ -59,6 +62,16 @@ auto row_kernel(Isa isa, Choose choose) {
   if (isa == Isa::avx2) return choose(avx2::RowKernels());
 #endif
   return choose(portable::RowKernels());
+}
+
+/// The function shrink<S> of the instruction set's ShrinkKernels.
+template <class S>
+auto shrink_kernel(Isa isa) {
+#if defined(__x86_64__)
+  if (isa >= Isa::avx512) return &avx512::ShrinkKernels::shrink<S>;
+  if (isa == Isa::avx2) return &avx2::ShrinkKernels::shrink<S>;
+#endif
+  return &portable::ShrinkKernels::shrink<S>;
 }
 
 }  // namespace hyperblocks::cpu::kernels

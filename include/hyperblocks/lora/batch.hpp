@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// batched: several adapters, of any ranks, in one pass over a batch, each for a run of its rows. Rows that no
+// adapter has cost nothing; an adapter may serve any number of rows, and rows may have several.
+//   auto linked = batched(std::vector{first.updates<Base>(), second.updates<Base>()}, {{0, 12}, {12, 30}});
+//   input.updates = linked.front();    // sequences of one length: rows are sequences times tokens
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <hyperblocks/core/params.hpp>
+
+namespace hyperblocks {
+
+/// Rows [first, first + count) of a pass.
+struct RowRange {
+  Index first = 0, count = 0;
+};
+
+/// The updates, linked to one another: the first is the batch's. They are to be kept until the pass is done.
+template <class Updates>
+std::vector<Updates> batched(std::vector<Updates> updates, const std::vector<RowRange>& rows) {
+  check(updates.size() == rows.size() && !updates.empty(), [&] {
+    return Error("each adapter has a run of rows", "batched",
+                 std::to_string(updates.size()) + ", one at least", std::to_string(rows.size()));
+  });
+  for (std::size_t i = updates.size(); i-- > 0;) {
+    visit(
+        [&](const std::string&, auto& update, auto& next) {
+          update.first_row = rows[i].first, update.rows = rows[i].count;
+          if (i + 1 < updates.size()) update.next = &next;
+        },
+        updates[i], updates[std::min(i + 1, updates.size() - 1)]);
+  }
+  return updates;
+}
+
+}  // namespace hyperblocks
