@@ -97,8 +97,12 @@ struct Operands {
 void bare(const Case&, Operands& o) {
   Product::product_packed<float, float>(o.cpu, o.x, o.panels.data(), {}, o.y);
 }
+hb::UpdatedProduct<float, float, Cpu, dyn, dyn> product_of(const Operands& o, const Update& update,
+                                                           hb::View<float, Cpu, dyn, dyn> y) {
+  return {o.panels.data(), {}, update, y};
+}
 void run(Operands& o, const Update& update) {
-  Product::low_rank_update_packed<float, float>(o.cpu, o.x, o.panels.data(), {}, update, o.y);
+  Product::updated_products<float>(o.cpu, o.x, product_of(o, update, o.y));
 }
 void fused(const Case&, Operands& o) { run(o, o.update()); }
 void plain(const Case&, Operands& o) { run(o, o.update(0, false)); }
@@ -128,9 +132,9 @@ void batch(const Case&, Operands& o) {
 }
 void separate(const Case&, Operands& o) {
   for (Index i = 0; i < many; ++i)
-    Product::low_rank_update_packed<float, float>(o.cpu, o.x.view().slice(i, 1), o.panels.data(), {},
-                                                  o.update(static_cast<std::size_t>(i)),
-                                                  o.y.view().slice(i, 1));
+    Product::updated_products<float>(
+        o.cpu, o.x.view().slice(i, 1),
+        product_of(o, o.update(static_cast<std::size_t>(i)), o.y.view().slice(i, 1)));
 }
 
 /// Reads what does not fit the caches: the rate at which adapters can come from memory.

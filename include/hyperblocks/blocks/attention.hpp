@@ -220,9 +220,15 @@ struct Attention {
     const auto query = take<Scalar, dyn, query_width>(device, input.x.rows());
     const auto key = take<Scalar, dyn, key_width>(device, source.rows());
     t.value = take<Scalar, dyn, key_width>(device, source.rows());
-    Query::forward(device, params.query, {input.x, updates.query}, query, &t.query_linear);
-    Key::forward(device, params.key, {source, updates.key}, key, &t.key_linear);
-    Key::forward(device, params.value, {source, updates.value}, t.value, &t.value_linear);
+    const LinearPass<Query> query_pass{params.query, updates.query, query, &t.query_linear};
+    const LinearPass<Key> key_pass{params.key, updates.key, key, &t.key_linear};
+    const LinearPass<Key> value_pass{params.value, updates.value, t.value, &t.value_linear};
+    if constexpr (crosses) {
+      forward_together(device, input.x, query_pass);
+      forward_together(device, source, key_pass, value_pass);
+    } else {
+      forward_together(device, input.x, query_pass, key_pass, value_pass);
+    }
     if constexpr (spec.head_norm) {
       t.query = normed(device, params.query_norm, query, tape ? &tape->query_norm : nullptr);
       t.key = normed(device, params.key_norm, key, tape ? &tape->key_norm : nullptr);

@@ -17,6 +17,7 @@ struct LinearSpec {
 template <LinearSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
 struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   static_assert(spec.in > 0 && spec.out > 0, "hyperblocks: a Linear needs in and out of one or more");
+  static constexpr bool frozen = !std::same_as<Weights, Trainable>;
   using Base = RowBlock<Scalar, Device, spec.in, spec.out>;
   using typename Base::Output, typename Base::OutputGradient;
   template <class S>
@@ -46,10 +47,19 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
 
   static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
     if (tape != nullptr) tape->input = input;
-    if (input.updates)
+    if constexpr (frozen)
+      ops::updated_products<Scalar>(device, input.x, product(params, input.updates, y));
+    else if (input.updates)
       ops::low_rank_update<Scalar>(device, input.x, params.weight, bias_of(params), input.updates, y);
     else
       ops::product<Scalar>(device, input.x, params.weight, bias_of(params), y);
+  }
+
+  /// The same as an operand, of frozen weights: for several Linears of one x, see forward_together.
+  static auto product(const Params& params, const Updates<const Scalar>& updates, Output y) {
+    using Stored = typename decltype(params.weight)::ScalarType;
+    return UpdatedProduct<Scalar, Stored, Device, spec.out, spec.in>{params.weight.packed(), bias_of(params),
+                                                                     updates, y};
   }
 
   /// `write_x` says how dinput.x is written: where several linears read one x, all but the first add.
@@ -60,7 +70,7 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
     detail::check_tape("Linear", x.rows(), dy.rows());
     if (dinput.x) ops::input_gradient<Scalar>(device, dy, params.weight, dinput.x, write_x);
     update_gradients(device, tape, dy, dinput, write);
-    if constexpr (std::same_as<Weights, Trainable>) {
+    if constexpr (!frozen) {
       ops::weight_gradient<Scalar>(device, dy, x, gradients.weight, write);
       if constexpr (spec.bias) ops::column_sums<Scalar>(device, dy, gradients.bias, write);
     }
@@ -95,5 +105,26 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
       return {};
   }
 };
+
+/// A Linear's part of a pass of several.
+template <class Linear_>
+struct LinearPass {
+  const typename Linear_::Params& params;
+  const typename Linear_::template Updates<const typename Linear_::Scalar>& updates;
+  typename Linear_::Output y;
+  typename Linear_::Tape* tape;
+};
+
+/// What forward() of each does, with one read of x where the weights are frozen.
+template <class Device, class X, class... Linears>
+void forward_together(Device& device, const X& x, const LinearPass<Linears>&... passes) {
+  if constexpr ((Linears::frozen && ...)) {
+    ((passes.tape != nullptr ? void(passes.tape->input = {x, passes.updates}) : void()), ...);
+    using Scalar = std::common_type_t<typename Linears::Scalar...>;
+    ops::updated_products<Scalar>(device, x, Linears::product(passes.params, passes.updates, passes.y)...);
+  } else {
+    (Linears::forward(device, passes.params, {x, passes.updates}, passes.y, passes.tape), ...);
+  }
+}
 
 }  // namespace hyperblocks

@@ -134,8 +134,9 @@ struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out 
     const auto gate = take<Scalar, dyn, spec.inner>(device, x.rows());                   // (tokens, inner)
     const auto up = take<Scalar, dyn, spec.inner>(device, x.rows());                     // (tokens, inner)
     const auto product = tape ? take<Scalar, dyn, spec.inner>(device, x.rows()) : gate;  // in place if free
-    Expand::forward(device, params.gate, {x, updates.gate}, gate, tape ? &tape->gate_linear : nullptr);
-    Expand::forward(device, params.up, {x, updates.up}, up, tape ? &tape->up_linear : nullptr);
+    forward_together(device, x,
+                     LinearPass<Expand>{params.gate, updates.gate, gate, tape ? &tape->gate_linear : nullptr},
+                     LinearPass<Expand>{params.up, updates.up, up, tape ? &tape->up_linear : nullptr});
     ops::glu<Scalar>(device, spec.activation, gate, up, product);
     Down::forward(device, params.down, {product, updates.down}, y, tape ? &tape->down : nullptr);
     if (tape) tape->gate = gate, tape->up = up;

@@ -86,6 +86,16 @@ struct LowRank {
   Index row_count(Index of) const { return rows == all ? of - first_row : rows; }
 };
 
+/// One of several products with the same rows x: y = x W^T + bias + updates, the weight in the device's own
+/// packed form, the bias optional.
+template <class Scalar, class Stored, class Device, Index out, Index in>
+struct UpdatedProduct {
+  const Stored* weight;
+  View<const Scalar, Device, dyn> bias;
+  LowRank<const Scalar, Device, out, in> updates;
+  View<Scalar, Device, dyn, dyn> y;
+};
+
 /// f(update) for an update and those linked to it.
 template <class Update, class F>
 void each_update(const Update& first, F f) {

@@ -152,13 +152,22 @@ void low_rank_update(Device& device, Rows<const Scalar, Device> x, Rows<const Sc
   Ops<Device>::template low_rank_update<Scalar>(device, x, weight, bias, updates, y);
 }
 
-/// The same for a frozen weight.
+/// UpdatedProducts of one x with frozen weights: q, k and v, or gate and up, or one alone. x is read once.
+template <RealScalar Scalar, class Device, class... Stored, Index... out, Index in>
+void updated_products(Device& device, View<const Scalar, Device, dyn, in> x,
+                      const UpdatedProduct<Scalar, Stored, Device, out, in>&... products) {
+  (detail::check_updates<Scalar>(x, products.bias, products.updates, products.y), ...);
+  Ops<Device>::template updated_products<Scalar>(device, x, products...);
+}
+
+/// The same for one frozen weight.
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void low_rank_update(Device& device, Rows<const Scalar, Device> x,
                      const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
                      const LowRank<const Scalar, Device, out, in>& updates, Rows<Scalar, Device> y) {
-  detail::check_updates(x, bias, updates, y);
-  Ops<Device>::template low_rank_update_packed<Scalar, Stored>(device, x, weight.packed(), bias, updates, y);
+  const UpdatedProduct<Scalar, Stored, Device, out, in> product{weight.packed(), bias, updates, y};
+  detail::check_updates<Scalar>(x, bias, updates, y);
+  Ops<Device>::template updated_products<Scalar>(device, x, product);
 }
 
 /// What one update, without those linked to it, sends back: dx += scale (dy B) A; dA [+]= scale (dy B)^T x,

@@ -164,18 +164,13 @@ struct ProductOps {
   static void low_rank_update(Cuda& cuda, Rows<const Scalar> x, Rows<const Scalar> weight,
                               Row<const Scalar> bias, const LowRank<const Scalar, Cuda, out, in>& updates,
                               Rows<Scalar> y) {
-    low_rank_update_packed<Scalar, Scalar>(cuda, x, weight.data(), bias, updates, y);
+    updated_product<Scalar>(cuda, x,
+                            UpdatedProduct<Scalar, Scalar, Cuda, out, in>{weight.data(), bias, updates, y});
   }
 
-  template <RealScalar Scalar, RealScalar Stored, Index out, Index in>
-  static void low_rank_update_packed(Cuda& cuda, Rows<const Scalar> x, const Stored* weight,
-                                     Row<const Scalar> bias,
-                                     const LowRank<const Scalar, Cuda, out, in>& updates, Rows<Scalar> y) {
-    product_packed<Scalar, Stored>(cuda, x, weight, bias, y);
-    each_update(updates, [&](const auto& update) {
-      const Index rows = update.row_count(x.rows());
-      add_update(cuda, x.slice(update.first_row, rows), update, y.slice(update.first_row, rows));
-    });
+  template <RealScalar Scalar, class... Products>
+  static void updated_products(Cuda& cuda, Rows<const Scalar> x, const Products&... products) {
+    (updated_product<Scalar>(cuda, x, products), ...);
   }
 
   /// f(i) for every element, on the device's stream.
@@ -190,6 +185,17 @@ struct ProductOps {
   }
 
  private:
+  template <RealScalar Scalar, class Stored, Index out, Index in>
+  static void updated_product(Cuda& cuda, Rows<const Scalar> x,
+                              const UpdatedProduct<Scalar, Stored, Cuda, out, in>& product) {
+    product_packed<Scalar, Stored>(cuda, x, product.weight, product.bias, product.y);
+    each_update(product.updates, [&](const auto& update) {
+      const Index rows = update.row_count(x.rows());
+      add_update<Scalar>(cuda, x.slice(update.first_row, rows), update,
+                         product.y.slice(update.first_row, rows));
+    });
+  }
+
   template <RealScalar Scalar, class Update>
   static void add_update(Cuda& cuda, Rows<const Scalar> x, const Update& update, Rows<Scalar> y) {
     const ArenaScope scope(cuda);

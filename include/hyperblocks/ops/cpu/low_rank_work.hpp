@@ -40,42 +40,20 @@ class LowRankWork {
  public:
   using Rider = RowSegment<Sum, Scalar>;
 
-  /// For x (m, in) and y (m, out); scratch comes from the arena.
-  LowRankWork(Cpu& cpu, Strided<const Scalar> x, Index m, Index in, Index out, Index updates)
-      : cpu_(cpu), x_(x), m_(m), in_(in), out_(out), shrink_(kernels::shrink_kernel<Scalar>(cpu.isa())) {
+  /// For x (m, in) and at most so many updates; scratch comes from the arena.
+  LowRankWork(Cpu& cpu, Strided<const Scalar> x, Index m, Index in, Index updates)
+      : cpu_(cpu), x_(x), m_(m), in_(in), shrink_(kernels::shrink_kernel<Scalar>(cpu.isa())) {
     parts_ = static_cast<Part*>(cpu.arena().take(static_cast<std::size_t>(updates) * sizeof(Part)));
     riders_ = static_cast<Rider*>(cpu.arena().take(static_cast<std::size_t>(2 * updates) * sizeof(Rider)));
   }
 
-  template <Index out, Index in>
-  void add(const LowRank<const Scalar, Cpu, out, in>& update) {
-    const Index rows = update.row_count(m_), rank = update.rank();
-    Part part{update.first_row, rows, rank, static_cast<Sum>(update.scale), pieces_};
-    if (update.a && rows > 0) {
-      part.a = rows_of_a(update);
-      part.shrunk = take<Sum, dyn>(cpu_, rows * rank).data();
-      part.shrink_pieces = pieces_of(rows, rows_at_once) * pieces_of(rank, ranks_at_once);
-      const Scalar* packed_b = update.packed_b;
-      if (packed_b == nullptr) {
-        const bool columns = update.b.form() == FactorForm::columns;
-        part.b = columns ? Strided<const Scalar>{update.b.data(), 1, rank}
-                         : Strided<const Scalar>{update.b.data(), out_, 1};
-        part.packed_b = take<Scalar, dyn>(cpu_, packed_size<Scalar>(rank, out_)).data();
-        part.pack_pieces = pieces_of(out_, columns_at_once);
-        packed_b = part.packed_b;
-      }
-      riders_[rider_count_++] = {part.first_row, rows, {{part.shrunk, rank}, packed_b, rank}};
-    }
-    if (update.bias && rows > 0) {
-      part.c = update.bias.data();
-      part.packed_c = take<Scalar, dyn>(cpu_, packed_size<Scalar>(1, out_)).data();
-      riders_[rider_count_++] = {part.first_row, rows, {{&one_, 0}, part.packed_c, 1}};
-    }
-    pieces_ += part.shrink_pieces + part.pack_pieces + (part.c != nullptr ? 1 : 0);
-    parts_[part_count_++] = part;
+  /// An update of y (m, out) and those linked to it; the riders that they are.
+  template <class Update>
+  std::span<const Rider> add(const Update& updates, Index out) {
+    const Index first = rider_count_;
+    each_update(updates, [&](const Update& update) { add_one(update, out); });
+    return {riders_ + first, static_cast<std::size_t>(rider_count_ - first)};
   }
-
-  std::span<const Rider> riders() const { return {riders_, static_cast<std::size_t>(rider_count_)}; }
 
   /// Returns when everything that the riders need is there.
   void prepare() {
@@ -88,7 +66,7 @@ class LowRankWork {
   static constexpr Sum one_ = 1;
 
   struct Part {
-    Index first_row, rows, rank;
+    Index first_row, rows, rank, out;
     Sum scale;
     Index first_piece, shrink_pieces = 0, pack_pieces = 0;
     const Scalar* a = nullptr;  // (rank, in)
@@ -100,6 +78,34 @@ class LowRankWork {
   };
 
   static Index pieces_of(Index size, Index at_once) { return detail::ceil_divide(size, at_once); }
+
+  template <class Update>
+  void add_one(const Update& update, Index out) {
+    const Index rows = update.row_count(m_), rank = update.rank();
+    Part part{update.first_row, rows, rank, out, static_cast<Sum>(update.scale), pieces_};
+    if (update.a && rows > 0) {
+      part.a = rows_of_a(update);
+      part.shrunk = take<Sum, dyn>(cpu_, rows * rank).data();
+      part.shrink_pieces = pieces_of(rows, rows_at_once) * pieces_of(rank, ranks_at_once);
+      const Scalar* packed_b = update.packed_b;
+      if (packed_b == nullptr) {
+        const bool columns = update.b.form() == FactorForm::columns;
+        part.b = columns ? Strided<const Scalar>{update.b.data(), 1, rank}
+                         : Strided<const Scalar>{update.b.data(), out, 1};
+        part.packed_b = take<Scalar, dyn>(cpu_, packed_size<Scalar>(rank, out)).data();
+        part.pack_pieces = pieces_of(out, columns_at_once);
+        packed_b = part.packed_b;
+      }
+      riders_[rider_count_++] = {part.first_row, rows, {{part.shrunk, rank}, packed_b, rank}};
+    }
+    if (update.bias && rows > 0) {
+      part.c = update.bias.data();
+      part.packed_c = take<Scalar, dyn>(cpu_, packed_size<Scalar>(1, out)).data();
+      riders_[rider_count_++] = {part.first_row, rows, {{&one_, 0}, part.packed_c, 1}};
+    }
+    pieces_ += part.shrink_pieces + part.pack_pieces + (part.c != nullptr ? 1 : 0);
+    parts_[part_count_++] = part;
+  }
 
   // A as the kernel reads it.
   template <class Update>
@@ -117,10 +123,9 @@ class LowRankWork {
     piece -= part->first_piece;
     if (piece < part->shrink_pieces) return shrink(*part, piece);
     piece -= part->shrink_pieces;
-    if (piece < part->pack_pieces)
-      return pack_columns(part->b, part->rank, piece * columns_at_once,
-                          detail::smaller((piece + 1) * columns_at_once, out_), part->packed_b);
-    pack_columns({part->c, out_, 1}, 1, 0, out_, part->packed_c);
+    if (piece < part->pack_pieces) return pack_columns(part->b, part->rank, part->out, piece, part->packed_b);
+    for (Index all = 0; all < pieces_of(part->out, columns_at_once); ++all)
+      pack_columns({part->c, part->out, 1}, 1, part->out, all, part->packed_c);
   }
 
   void shrink(const Part& part, Index piece) const {
@@ -131,17 +136,18 @@ class LowRankWork {
             part.shrunk + row * part.rank, part.rank);
   }
 
-  // Panels of a (k, out) matrix: those of columns [first, last).
-  void pack_columns(Strided<const Scalar> matrix, Index k, Index first, Index last, Scalar* packed) const {
+  // Some panels of a (k, out) matrix.
+  static void pack_columns(Strided<const Scalar> matrix, Index k, Index out, Index piece, Scalar* packed) {
     constexpr Index width = panel_columns<Scalar>;
-    for (Index column = first; column < last; column += width)
-      detail::pack_panel(matrix.block(0, column), k, detail::smaller(width, out_ - column),
+    const Index last = detail::smaller((piece + 1) * columns_at_once, out);
+    for (Index column = piece * columns_at_once; column < last; column += width)
+      detail::pack_panel(matrix.block(0, column), k, detail::smaller(width, out - column),
                          packed + column / width * panel_size<Scalar>(k));
   }
 
   Cpu& cpu_;
   Strided<const Scalar> x_;
-  Index m_, in_, out_;
+  Index m_, in_;
   decltype(kernels::shrink_kernel<Scalar>(Isa{})) shrink_;
   Part* parts_;
   Rider* riders_;

@@ -6,6 +6,7 @@
 // neither on m nor on the number of threads.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <tuple>
@@ -42,7 +43,7 @@ struct FromZero {};
 struct Accumulate {};
 template <RealScalar B>
 struct FromBias {
-  const B* row;
+  const B* row;  // null: zeros
 };
 
 namespace detail {
@@ -120,9 +121,15 @@ class ProductTask {
   static constexpr Index main_panel_bytes = static_cast<Index>(sizeof(*Main::panels));
 
  public:
-  ProductTask(Isa isa, Strided<Y> y, Index n, Start start, const ProductGrid& grid, const Main& main,
-              const Riders&... riders)
-      : isa_(isa), y_(y), n_(n), start_(start), grid_(grid), main_(main), riders_(riders...) {}
+  template <class Product>
+  ProductTask(Isa isa, const ProductGrid& grid, const Product& product)
+      : isa_(isa),
+        y_(product.y),
+        n_(product.n),
+        start_(product.start),
+        grid_(grid),
+        main_(product.main),
+        riders_(product.riders) {}
 
   void run(const ProductRange& range) {
     const Index whole_panels = holds_sums() ? smaller(range.last_panel, n_ / width) : range.first_panel;
@@ -156,7 +163,8 @@ class ProductTask {
   void prepare_start([[maybe_unused]] Index first_panel, [[maybe_unused]] Index last_panel) {
     if constexpr (!std::same_as<Start, FromZero> && !accumulates)
       for (Index j = first_panel * width; j < last_panel * width; ++j)
-        start_row_[j - first_panel * width] = j < n_ ? scalar_cast<Sum>(start_.row[j]) : Sum{0};
+        start_row_[j - first_panel * width] =
+            start_.row != nullptr && j < n_ ? scalar_cast<Sum>(start_.row[j]) : Sum{0};
   }
 
   void run_in_place(const ProductRange& range, Index first_panel, Index last_panel) {
@@ -306,7 +314,7 @@ class ProductTask {
   [[no_unique_address]] Start start_;
   const ProductGrid& grid_;
   const Main& main_;
-  std::tuple<const Riders&...> riders_;
+  const std::tuple<Riders...>& riders_;
   alignas(64) Sum start_row_[block_panels * width] = {};
   alignas(64) std::byte staged_[kernels::most_rows * kernels::staged_bytes];
   alignas(64) Sum buffer_[kernels::most_rows * block_panels * width];
@@ -314,30 +322,53 @@ class ProductTask {
 
 }  // namespace detail
 
-/// Allocates nothing. Sums are in float (double for double); y is rounded once. k and n of zero are allowed.
-/// The first segment should be the longest: it is blocked for the caches, the others ride along; each of them
-/// is a Segment or a span of RowSegments. Every task calls `before` first.
-template <class Before, RealScalar Y, class Start, RealScalar X, RealScalar Panel, class... Riders>
-void packed_product_after(Before before, const Execution& execution, Strided<Y> y, Index m, Index n,
-                          Start start, const Segment<X, Panel>& main, const Riders&... riders) {
-  using Sum = Accumulator<Y>;
-  static_assert(std::same_as<Accumulator<X>, Sum> && std::same_as<Accumulator<Panel>, Sum>,
-                "hyperblocks: double multiplies only with double");
-  if (m <= 0 || n <= 0) return;
-  const Index rows = kernels::product_kernels<Sum>(execution.isa, false).rows;
-  const detail::ProductGrid grid(m, n, rows, panel_columns<Y>, execution.threads.count());
-  execution.threads.run(grid.tasks(), [&](Index index) {
+/// y (m, n) = start + main + riders, each of which is a Segment or a span of RowSegments. The main segment
+/// should be the longest: it is blocked for the caches, the others ride along.
+template <RealScalar Y, class Start, class Main, class... Riders>
+struct PackedProduct {
+  Strided<Y> y;
+  Index n;
+  Start start;
+  Main main;
+  std::tuple<Riders...> riders;
+};
+template <RealScalar Y, class Start, class Main, class... Riders>
+PackedProduct<Y, Start, Main, Riders...> packed_product_of(Strided<Y> y, Index n, Start start,
+                                                           const Main& main, const Riders&... riders) {
+  return {y, n, start, main, {riders...}};
+}
+
+/// Products of m rows each, in one run of the threads whose every task calls `before` first. Allocates
+/// nothing. Sums are in float (double for double); y is rounded once. k and n of zero are allowed.
+template <class Before, class... Products>
+void packed_products(Before before, const Execution& execution, Index m, const Products&... products) {
+  if (m <= 0) return;
+  const auto grid_of = [&]<class Y, class... Rest>(const PackedProduct<Y, Rest...>& product) {
+    const Index rows = kernels::product_kernels<Accumulator<Y>>(execution.isa, false).rows;
+    return detail::ProductGrid(product.n > 0 ? m : 0, product.n, rows, panel_columns<Y>,
+                               execution.threads.count());
+  };
+  const std::array grids = {grid_of(products)...};
+  Index tasks = 0;
+  for (const auto& grid : grids) tasks = detail::larger(tasks, grid.tasks());
+  const auto run = [&]<class Y, class Start, class Main, class... Riders>(
+                       const detail::ProductGrid& grid, Index task,
+                       const PackedProduct<Y, Start, Main, Riders...>& product) {
+    if (product.n <= 0 || task >= grid.tasks()) return;
+    detail::ProductTask<Y, Start, Main, Riders...> work(execution.isa, grid, product);
+    work.run(grid.range(task));
+  };
+  execution.threads.run(tasks, [&](Index task) {
     before();
-    detail::ProductTask<Y, Start, Segment<X, Panel>, Riders...> task(execution.isa, y, n, start, grid, main,
-                                                                     riders...);
-    task.run(grid.range(index));
+    std::size_t i = 0;
+    (run(grids[i++], task, products), ...);
   });
 }
 
 template <RealScalar Y, class Start, class... Segments>
 void packed_product(const Execution& execution, Strided<Y> y, Index m, Index n, Start start,
                     const Segments&... segments) {
-  packed_product_after([] {}, execution, y, m, n, start, segments...);
+  packed_products([] {}, execution, m, packed_product_of(y, n, start, segments...));
 }
 
 }  // namespace hyperblocks::cpu

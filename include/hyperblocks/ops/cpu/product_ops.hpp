@@ -110,23 +110,20 @@ struct ProductOps {
     const ArenaScope scope(cpu);
     Scalar* packed = take<Scalar, dyn>(cpu, cpu::packed_size<Scalar>(x.columns(), y.columns())).data();
     pack(cpu, weight.data(), y.columns(), x.columns(), packed);
-    low_rank_update_packed<Scalar, Scalar>(cpu, x, packed, bias, updates, y);
+    updated_products<Scalar>(cpu, x, UpdatedProduct<Scalar, Scalar, Cpu, out, in>{packed, bias, updates, y});
   }
 
-  /// The same with W packed, in one pass over y.
-  template <RealScalar Scalar, RealScalar Stored, Index out, Index in>
-  static void low_rank_update_packed(Cpu& cpu, Rows<const Scalar> x, const Stored* weight,
-                                     Row<const Scalar> bias,
-                                     const LowRank<const Scalar, Cpu, out, in>& updates, Rows<Scalar> y) {
+  /// UpdatedProducts of the same x in one run of the threads, each in one pass over its y.
+  template <RealScalar Scalar, class... Products>
+  static void updated_products(Cpu& cpu, Rows<const Scalar> x, const Products&... products) {
     const ArenaScope scope(cpu);
     Index count = 0;
-    each_update(updates, [&](const auto&) { ++count; });
-    LowRankWork<Scalar> work(cpu, whole(x), x.rows(), x.columns(), y.columns(), count);
-    each_update(updates, [&](const auto& update) { work.add(update); });
-    with_start(bias, [&](auto start) {
-      packed_product_after([&] { work.prepare(); }, cpu.execution(), whole(y), y.rows(), y.columns(), start,
-                           segment(x, weight), work.riders());
-    });
+    (each_update(products.updates, [&](const auto&) { ++count; }), ...);
+    LowRankWork<Scalar> work(cpu, whole(x), x.rows(), x.columns(), count);
+    packed_products(
+        [&] { work.prepare(); }, cpu.execution(), x.rows(),
+        packed_product_of(whole(products.y), products.y.columns(), FromBias<Scalar>{products.bias.data()},
+                          segment(x, products.weight), work.add(products.updates, products.y.columns()))...);
   }
 
  private:
