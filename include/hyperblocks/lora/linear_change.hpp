@@ -101,8 +101,9 @@ auto sum_of(Device& device, const Numbers& before, const HostProduct& product, c
     Scalar* number = numbers.data() + row * product.in;
     for (const double element : added) {
       *number = scalar_cast<Scalar>(scalar_cast<double>(*number) + element);
-      check(std::isfinite(scalar_cast<double>(*number++)),
+      check(std::isfinite(scalar_cast<double>(*number)),
             [&] { return Error("the sum is not finite", where, "finite weights", "NaN or infinity"); });
+      ++number;
     }
   });
   return numbers;
