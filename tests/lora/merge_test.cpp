@@ -2,6 +2,7 @@
 // Copyright 2026 The hyperblocks authors
 // merge and unmerge against dense matrices, on the host and in plain and frozen weights; a merged decoder
 // against the decoder with updates; errors.
+#include <hyperblocks/lora/adapter.hpp>
 #include <hyperblocks/lora/merge.hpp>
 
 #include <doctest/doctest.h>
@@ -186,57 +187,6 @@ HostAdapter adapter_for(hb::Random& random, const hb::DecoderSpec& spec) {
   return adapter;
 }
 
-/// An adapter's factors on a device, as a decoder's updates.
-template <class B>
-struct DeviceAdapter {
-  using S = typename B::Scalar;
-  typename B::template Updates<const S> updates;
-  std::vector<hb::Tensor<S, Cpu, dyn>> memory;
-
-  template <class View, class... RunTime>
-  void put(Cpu& cpu, const std::vector<float>& numbers, View& view, RunTime... run_time) {
-    if (numbers.empty()) return;
-    auto& tensor = memory.emplace_back(cpu, static_cast<Index>(numbers.size()));
-    std::ranges::copy(numbers, tensor.data());
-    view = View(tensor.data(), typename View::ShapeType(run_time...));
-  }
-
-  DeviceAdapter(Cpu& cpu, const HostAdapter& adapter) {
-    for (const auto& [place, factors] : adapter.linears) {
-      auto& layer = updates.layers[static_cast<std::size_t>(place.layer)];
-      const auto set = [&](auto& update) {
-        put(cpu, factors.a, update.a, factors.rank);
-        put(cpu, factors.b, update.b, factors.rank);
-        put(cpu, factors.bias, update.bias);
-        update.scale = factors.scale;
-      };
-      switch (place.projection) {
-        case Projection::query:
-          set(layer.attention.query);
-          break;
-        case Projection::key:
-          set(layer.attention.key);
-          break;
-        case Projection::value:
-          set(layer.attention.value);
-          break;
-        case Projection::output:
-          set(layer.attention.output);
-          break;
-        case Projection::gate:
-          set(layer.mlp.gate);
-          break;
-        case Projection::up:
-          set(layer.mlp.up);
-          break;
-        case Projection::down:
-          set(layer.mlp.down);
-          break;
-      }
-    }
-  }
-};
-
 }  // namespace
 
 TEST_CASE_TEMPLATE("a merged decoder gives the logits of the decoder with updates", B,
@@ -247,7 +197,7 @@ TEST_CASE_TEMPLATE("a merged decoder gives the logits of the decoder with update
   hb::Random random(24);
   auto params = hb::initialised<B>(cpu, random);
   const HostAdapter adapter = adapter_for(random, B::spec);
-  const DeviceAdapter<B> device(cpu, adapter);
+  const hb::Adapter<B::spec, hb::AdapterSpec{.bias = true}, S, Cpu> device(cpu, adapter, "test");
   const typename B::Positions positions(cpu);
   hb::Tensor<std::int32_t, Cpu, dyn> ids(cpu, 6);
   for (Index i = 0; i < 6; ++i) ids(i) = static_cast<std::int32_t>((i * i + 3) % B::vocabulary);
@@ -258,7 +208,7 @@ TEST_CASE_TEMPLATE("a merged decoder gives the logits of the decoder with update
     B::forward(cpu, params, input, {.logits = result});
     return std::vector<double>(result.span().begin(), result.span().end());
   };
-  const auto plain = logits({}), updated = logits(device.updates);
+  const auto plain = logits({}), updated = logits(device.template updates<B>());
   hb::merge(cpu, params, adapter);
   const double tolerance = std::same_as<S, double> ? 1e-13 : 1e-5;
   CHECK(hb::test::distance(plain, updated) > 0.01);
@@ -316,6 +266,32 @@ TEST_CASE("what does not fit is an error, and changes nothing") {
   hb::Tensor<float, Cpu, 2, dyn> b(cpu, 1);
   refused([&] { hb::unmerge(cpu, params, Linear::Updates<const float>{.a = a, .b = b}); },
           "the ranks of A and B differ (unmerge): expected 2, found 1");
+  hb::Tensor<float, Cpu, 2, dyn> fitting(cpu, 2);
+  Linear::Updates<const float> update{.a = a, .b = fitting};
+  update.rows = 1;
+  refused([&] { hb::merge(cpu, params, update); }, "expected one update of all rows, found one of some rows");
+  Linear::Updates<const float> linked;
+  linked.next = &update;
+  refused([&] { hb::merge(cpu, params, linked); }, "found several");
+}
+
+TEST_CASE("the forms of an update's factors do not matter") {
+  using Linear = hb::Linear<hb::LinearSpec{3, 2, false}, float, Cpu>;
+  Cpu cpu;
+  hb::Tensor<float, Cpu, dyn, 3> a(cpu, 2);
+  hb::Tensor<float, Cpu, 3, dyn> a_columns(cpu, 2);
+  hb::Tensor<float, Cpu, 2, dyn> b(cpu, 2);
+  hb::Tensor<float, Cpu, 2, 2> b_rows(cpu);
+  for (Index r = 0; r < 2; ++r) {
+    for (Index i = 0; i < 3; ++i) a(r, i) = a_columns(i, r) = static_cast<float>(1 + r * 3 + i);
+    for (Index o = 0; o < 2; ++o) b(o, r) = b_rows(r, o) = static_cast<float>(7 + o * 2 + r);
+  }
+  auto params = hb::make<Linear::Params>(cpu), other = hb::make<Linear::Params>(cpu);
+  hb::merge(cpu, params, Linear::Updates<const float>{.a = a, .b = b});
+  hb::merge(cpu, other,
+            Linear::Updates<const float>{.a = a_columns, .b = {b_rows.view(), hb::FactorForm::rows}});
+  CHECK(params.weight(0, 0) == 7 * 1 + 8 * 4);
+  CHECK(numbers_of(cpu, params.weight) == numbers_of(cpu, other.weight));
 }
 
 TEST_CASE("an adapter that does not fit a decoder is an error, and changes nothing") {

@@ -162,19 +162,6 @@ struct Adapter {
   }
 };
 
-namespace detail {
-/// (rows, columns) to (columns, rows) if wanted.
-template <class To, class From>
-std::vector<To> converted(const std::vector<From>& matrix, Index rows, bool turned) {
-  std::vector<To> result(matrix.size());
-  const std::size_t columns = rows == 0 ? 0 : matrix.size() / static_cast<std::size_t>(rows);
-  for (std::size_t i = 0; i < matrix.size(); ++i)
-    result[turned ? i % columns * static_cast<std::size_t>(rows) + i / columns : i] =
-        scalar_cast<To>(matrix[i]);
-  return result;
-}
-}  // namespace detail
-
 template <auto base, AdapterSpec spec_, RealScalar Scalar_, class Device_>
 Adapter<base, spec_, Scalar_, Device_>::Adapter(Device& device, const HostAdapter& host,
                                                 const std::string& where) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <hyperblocks/core/check.hpp>
+#include <hyperblocks/core/dtype.hpp>
 #include <hyperblocks/core/shape.hpp>
 
 namespace hyperblocks {
@@ -133,5 +134,18 @@ inline void check_finite(const HostFactors& factors, const std::string& where) {
     return Error("a number is not finite", where, "a finite scale", std::to_string(factors.scale));
   });
 }
+
+namespace detail {
+/// (rows, columns) to (columns, rows) if wanted.
+template <class To, class From>
+std::vector<To> converted(const std::vector<From>& matrix, Index rows, bool turned) {
+  std::vector<To> result(matrix.size());
+  const std::size_t columns = rows == 0 ? 0 : matrix.size() / static_cast<std::size_t>(rows);
+  for (std::size_t i = 0; i < matrix.size(); ++i)
+    result[turned ? i % columns * static_cast<std::size_t>(rows) + i / columns : i] =
+        scalar_cast<To>(matrix[i]);
+  return result;
+}
+}  // namespace detail
 
 }  // namespace hyperblocks

@@ -52,18 +52,24 @@ LinearChange change_of(Device&, const HostFactors& factors, double sign, const s
 template <class Device, class Scalar, Index out, Index in>
 LinearChange change_of(Device& device, const LowRank<const Scalar, Device, out, in>& update, double sign,
                        const std::string& where) {
-  const Index rank = update.a.rows();
-  check(update.b.columns() == rank, [&] {
-    return Error("the ranks of A and B differ", where, std::to_string(rank),
-                 std::to_string(update.b.columns()));
+  const Index rank = update.rank();
+  check(update.b.rank() == rank, [&] {
+    return Error("the ranks of A and B differ", where, std::to_string(rank), std::to_string(update.b.rank()));
   });
-  const auto wide = [&](const auto& view, double factor) {
-    std::vector<Scalar> host(view ? static_cast<std::size_t>(view.size()) : 0);
-    if (!host.empty()) device.download(host.data(), view.data(), view.bytes());
+  check(update.next == nullptr && update.first_row == 0 && update.rows == update.all, [&] {
+    return Error("an update that is not for all rows alone", where, "one update of all rows",
+                 update.next != nullptr ? "several" : "one of some rows");
+  });
+  const auto wide = [&](const Scalar* from, Index size, double factor) {
+    std::vector<Scalar> host(static_cast<std::size_t>(size));
+    device.download(host.data(), from, host.size() * sizeof(Scalar));
     return widened<Scalar>(host, factor, where);
   };
-  return {{out, in, rank, wide(update.b, sign * update.scale), wide(update.a, 1)},
-          {out, 1, update.bias ? 1 : 0, wide(update.bias, sign), {1}}};
+  const auto a = wide(update.a.data(), rank * in, 1);
+  const auto b = wide(update.b.data(), rank * out, sign * update.scale);
+  return {{out, in, rank, converted<double>(b, rank, update.b.form() == FactorForm::rows),
+           converted<double>(a, in, update.a.form() == FactorForm::columns)},
+          {out, 1, update.bias ? 1 : 0, wide(update.bias.data(), update.bias ? out : 0, sign), {1}}};
 }
 
 /// That a linear has the change's size, and a bias where there is a C.
