@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -87,24 +88,50 @@ inline std::string to_string(const HostAdapter::Place& place) {
   return "layer " + std::to_string(place.layer) + " " + name(place.projection);
 }
 
-/// That the numbers are as many as sizes and rank say; `where` names the adapter.
-inline void check_adapter(const HostAdapter& adapter, const std::string& where) {
-  for (const auto& [place, factors] : adapter.linears) {
-    const auto& [in, out] = factors.size;
-    const auto holds = [&](const char* what, const std::vector<float>& numbers, Index expected) {
-      check(static_cast<Index>(numbers.size()) == expected, [&] {
-        return Error("the factors do not fit", where + ": " + to_string(place),
-                     std::to_string(expected) + " numbers of " + what, std::to_string(numbers.size()));
-      });
-    };
-    check(in > 0 && out > 0 && factors.rank >= 0, [&] {
-      return Error("impossible sizes", where + ": " + to_string(place), "in, out > 0, rank >= 0",
-                   std::to_string(in) + ", " + std::to_string(out) + ", " + std::to_string(factors.rank));
+/// "64 -> 32"
+inline std::string to_string(const LinearSize& size) {
+  return std::to_string(size.in) + " -> " + std::to_string(size.out);
+}
+
+/// That the numbers are as many as sizes and rank say; `where` names the linear.
+inline void check_factors(const HostFactors& factors, const std::string& where) {
+  const auto& [in, out] = factors.size;
+  const auto holds = [&](const char* what, const std::vector<float>& numbers, Index expected) {
+    check(static_cast<Index>(numbers.size()) == expected, [&] {
+      return Error("the factors do not fit", where, std::to_string(expected) + " numbers of " + what,
+                   std::to_string(numbers.size()));
     });
-    holds("A", factors.a, factors.rank * in);
-    holds("B", factors.b, out * factors.rank);
-    if (!factors.bias.empty()) holds("C", factors.bias, out);
-  }
+  };
+  check(in > 0 && out > 0 && factors.rank >= 0, [&] {
+    return Error("impossible sizes", where, "in, out > 0, rank >= 0",
+                 std::to_string(in) + ", " + std::to_string(out) + ", " + std::to_string(factors.rank));
+  });
+  holds("A", factors.a, factors.rank * in);
+  holds("B", factors.b, out * factors.rank);
+  if (!factors.bias.empty()) holds("C", factors.bias, out);
+}
+
+/// The same of all; `where` names the adapter.
+inline void check_adapter(const HostAdapter& adapter, const std::string& where) {
+  for (const auto& [place, factors] : adapter.linears)
+    check_factors(factors, where + ": " + to_string(place));
+}
+
+/// That a linear's numbers are neither NaN nor infinite; `where` names it.
+inline void check_finite(const HostFactors& factors, const std::string& where) {
+  const auto finite = [&](const char* what, const std::vector<float>& numbers) {
+    for (const float number : numbers)
+      check(std::isfinite(number), [&] {
+        return Error("a number is not finite", where, std::string("finite numbers in ") + what,
+                     std::to_string(number));
+      });
+  };
+  finite("A", factors.a);
+  finite("B", factors.b);
+  finite("C", factors.bias);
+  check(std::isfinite(factors.scale), [&] {
+    return Error("a number is not finite", where, "a finite scale", std::to_string(factors.scale));
+  });
 }
 
 }  // namespace hyperblocks
