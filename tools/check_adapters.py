@@ -128,14 +128,16 @@ def draw(folder, target, case, fields):
     model.save_pretrained(target)
 
 
-def peft_result(folder, adapter, ids, prompt):
-    """Logits, greedy tokens, and what PEFT warned of."""
+def peft_result(folder, adapter, ids, prompt=None):
+    """Logits, greedy tokens if there is a prompt, and what PEFT warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = peft.PeftModel.from_pretrained(base_model(folder), adapter).eval()
     complaints = [str(w.message) for w in caught if "key" in str(w.message)]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids])).logits[0].numpy()
+        if prompt is None:
+            return logits, None, complaints
         tokens = model.generate(input_ids=torch.tensor([prompt]), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False)
     return logits, tokens[0][len(prompt):].tolist(), complaints
 
@@ -194,7 +196,7 @@ def compare(case, source, adapter, base, plain, folder, ids, prompt):
     ours = our_logits(base, source, ids, folder / "logits.safetensors")
     theirs = "-"
     if (source / "adapter_config.json").exists() and source != adapter:
-        theirs = f"{difference(peft_result(base, source, ids, prompt)[0], ours):.1e}"
+        theirs = f"{difference(peft_result(base, source, ids)[0], ours):.1e}"
     logits, tokens, complaints = peft_result(base, adapter, ids, prompt)
     assert not complaints, complaints
     row = [case, theirs, f"{difference(logits, ours):.1e}", f"{perplexity(ours, ids):.3f}"]

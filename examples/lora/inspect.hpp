@@ -39,21 +39,25 @@ inline std::uintmax_t bytes_on_disk(const std::filesystem::path& path) {
          std::filesystem::file_size(path / "adapter_config.json");
 }
 
-/// What is to be said to those who load it.
-inline void print_needs(const HostAdapter& adapter) {
+/// What is to be said to those who load it. vLLM and llama.cpp know one scale for all linears.
+inline void print_needs(const std::filesystem::path& path, const HostAdapter& adapter) {
   Index rank = 0;
-  bool bias = false;
+  bool bias = false, uniform = true;
   for (const auto& [at, factors] : adapter.linears) {
     rank = std::max(rank, factors.rank);
     bias = bias || !factors.bias.empty();
+    const HostFactors& first = adapter.linears.begin()->second;
+    uniform = uniform && factors.rank == first.rank && factors.scale == first.scale;
   }
+  const bool gguf = names_gguf(path);
   const Index most = vllm_rank(rank);
-  std::printf("PEFT: %s\n", bias ? "0.14 or newer, for lora_bias" : "any version");
+  std::printf("PEFT: %s%s\n", gguf ? "once converted; " : "",
+              bias ? "0.14 or newer, for lora_bias" : "any version");
   if (bias || most == 0)
     std::printf("vLLM: no (%s)\n", bias ? "it knows no bias" : "its largest rank is 512: compress it");
   else
-    std::printf("vLLM: --max-lora-rank %td\n", most);
-  std::printf("llama.cpp: %s\n", bias ? "no (it knows no bias)" : "--lora, once it is a .gguf");
+    std::printf("vLLM: %s--max-lora-rank %td\n", gguf || !uniform ? "once converted; " : "", most);
+  std::printf("llama.cpp: %s\n", bias ? "no (it knows no bias)" : gguf ? "--lora" : "--lora, once converted");
 }
 
 inline void inspect(Cpu& cpu, const std::filesystem::path& path, const HostAdapter& adapter) {
@@ -71,7 +75,7 @@ inline void inspect(Cpu& cpu, const std::filesystem::path& path, const HostAdapt
   std::printf("\n%zu linears:", adapter.linears.size());
   for (const auto& [projection, of] : layers) std::printf(" %s in %zu layers;", name(projection), of.size());
   std::printf("\n%td numbers, %ju bytes on disk, %td NaN\n", adapter.count(), bytes_on_disk(path), nan);
-  print_needs(adapter);
+  print_needs(path, adapter);
   if (std::none_of(adapter.linears.begin(), adapter.linears.end(),
                    [](const auto& linear) { return changes(linear.second); }))
     std::printf("It changes nothing: its factors are zero.\n");

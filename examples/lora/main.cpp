@@ -47,7 +47,9 @@ void write(const Options& options, const hb::HostAdapter& adapter,
     const std::string architecture(hb::GgufFile(options.in).get<std::string_view>("general.architecture"));
     return hb::write_gguf_adapter(options.out, adapter, {.architecture = architecture, .dtype = dtype});
   }
-  const hb::Index rank = hb::write_adapter(options.out, adapter, base ? &*base : nullptr, dtype);
+  const std::string name = hb::names_gguf(options.in) ? "" : hb::peft_base_model(options.in);
+  const hb::Index rank = hb::write_adapter(
+      options.out, adapter, {.base = base ? &*base : nullptr, .dtype = dtype, .base_model = name});
   if (rank == 0) return;
   if (const hb::Index most = hb::vllm_rank(rank); most != 0)
     std::printf("rank %td: vLLM needs --max-lora-rank %td\n", rank, most);

@@ -87,9 +87,10 @@ TEST_CASE("adapters of the package gguf are the PEFT adapters that they were mad
     const auto found = hb::read_adapter(folder / "adapter.gguf", &base);
     hb::test::check_same(found, expected, 1e-6);
     const Folder copy;
-    hb::write_adapter(copy.path / "copy.gguf", found, &base);
+    hb::write_adapter(copy.path / "copy.gguf", found, {.base = &base});
     hb::test::check_same(hb::read_adapter(copy.path / "copy.gguf", &base), expected, 1e-6);
-    CHECK(hb::write_adapter(copy.path / "copy", found, &base) == expected.linears.begin()->second.rank);
+    CHECK(hb::write_adapter(copy.path / "copy", found, {.base = &base}) ==
+          expected.linears.begin()->second.rank);
     hb::test::check_same(hb::read_adapter(copy.path / "copy"), expected, 1e-6);
   }
 }

@@ -49,13 +49,21 @@ inline HostAdapter read_adapter(const std::filesystem::path& path, const Adapter
   return read_gguf_adapter(path, heads);
 }
 
-/// Either kind is written in F32 unless asked otherwise; a folder's rank is returned, 0 for a file.
+struct AdapterOptions {
+  const AdapterBase* base = nullptr;  ///< GGUF adapters need it
+  DType dtype = DType::f32;           ///< F32, F16 or, in folders, BF16
+  std::string base_model = "";        ///< the name that a folder gives its base; if empty, where `base` lies
+};
+
+/// Gives the rank of a folder's linears; 0 for a file.
 inline Index write_adapter(const std::filesystem::path& path, const HostAdapter& adapter,
-                           const AdapterBase* base = nullptr, DType dtype = DType::f32) {
+                           const AdapterOptions& options = {}) {
+  const AdapterBase* const base = options.base;
   if (!names_gguf(path)) {
-    PeftOptions options{.dtype = dtype};
-    if (base != nullptr) options.base_model = base->name, options.layers = base->spec.layers;
-    return write_peft(path, adapter, options);
+    PeftOptions peft{.base_model = options.base_model, .dtype = options.dtype};
+    if (base != nullptr) peft.layers = base->spec.layers;
+    if (base != nullptr && peft.base_model.empty()) peft.base_model = base->name;
+    return write_peft(path, adapter, peft);
   }
   check(base != nullptr, [&] {
     return Error("the base's architecture is not known", path.string(),
@@ -63,7 +71,7 @@ inline Index write_adapter(const std::filesystem::path& path, const HostAdapter&
   });
   write_gguf_adapter(
       path, adapter,
-      {.architecture = base->architecture, .heads = AttentionHeads(base->spec), .dtype = dtype});
+      {.architecture = base->architecture, .heads = AttentionHeads(base->spec), .dtype = options.dtype});
   return 0;
 }
 

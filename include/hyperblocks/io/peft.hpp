@@ -274,6 +274,14 @@ inline HostAdapter read_peft(const std::filesystem::path& folder) {
                                    SafetensorsFile(weights), weights.string());
 }
 
+/// What a folder says it was made for; empty if it does not.
+inline std::string peft_base_model(const std::filesystem::path& folder) {
+  const auto config = folder / "adapter_config.json";
+  return JsonObject(read_json(config), config.string())
+      .find<std::string>("base_model_name_or_path")
+      .value_or("");
+}
+
 /// The smallest --max-lora-rank with which vLLM loads an adapter of that rank; 0: none.
 constexpr Index vllm_rank(Index rank) {
   for (const Index most : {1, 8, 16, 32, 64, 128, 256, 320, 512})
