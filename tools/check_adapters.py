@@ -163,7 +163,8 @@ def silence():
 def llama_result(model, adapter, ids, prompt):
     with silence():
         llama = llama_cpp.Llama(str(model), lora_path=str(adapter) if adapter else None, n_ctx=TEXT_TOKENS + TOKENS,
-                                logits_all=True, verbose=False, n_threads=2)
+                                logits_all=True, verbose=False, n_threads=1, n_threads_batch=1,
+                                type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32)
         llama.eval(ids)
         logits = llama.scores[:len(ids)].copy()
         llama.reset()
