@@ -26,7 +26,9 @@ std::vector<HostAdapter> random_adapters(hb::Random& random, std::size_t count, 
   for (auto& adapter : adapters) {
     const auto draw = [&](hb::LinearSize size) {
       const double scale = one_scale ? 0.7 : random.uniform(-2, 2);
-      return random_factors(random, size, ranks[random.bits() % ranks.size()], scale, random.bits() % 2 == 0);
+      const Index rank = ranks[random.bits() % ranks.size()];
+      const bool biased = random.bits() % 2 == 0;
+      return random_factors(random, size, rank, scale, biased);
     };
     adapter.linears[query] = draw(sizes[0]);
     const auto other = random.bits() % 3;
@@ -133,6 +135,10 @@ TEST_CASE("what does not fit is an error") {
   refused([&] { hb::scaled(hb::scaled(adapter, 1e300), 1e300); },
           "(scaled: layer 3 up): expected a finite scale");
   refused([&] { hb::concat(adapter, hb::scaled(adapter, 1e60)); }, "expected finite numbers in B, found");
+  broken.linears[up] = {.size = {Index{1} << 40, 5}, .rank = Index{1} << 40};
+  refused([&] { hb::concat(broken); }, "too many elements");
+  broken.linears[up] = {.size = {7, 0}, .rank = 0};
+  refused([&] { hb::concat(broken); }, "impossible sizes (concat: adapter 0: layer 3 up)");
   for (const auto numbers : {&HostFactors::a, &HostFactors::b, &HostFactors::bias}) {
     broken.linears[up] = random_factors(random, {7, 5}, 2, 1, true);
     (broken.linears[up].*numbers)[1] = std::nanf("");

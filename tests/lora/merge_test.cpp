@@ -70,7 +70,8 @@ TEST_CASE_TEMPLATE("numbers on the host", Stored, float, double, bf16, half) {
   for (const hb::LinearSize size : {hb::LinearSize{6, 9}, {17, 3}, {1, 1}})
     for (const Index rank : {0, 1, 3, 8, 20})
       for (const bool biased : {false, true}) {
-        const HostFactors factors = random_factors(random, size, rank, random.uniform(-0.5, 0.5), biased);
+        const double scale = random.uniform(-0.5, 0.5);
+        const HostFactors factors = random_factors(random, size, rank, scale, biased);
         const auto weight = random_scalars<Stored>(random, size.in * size.out);
         const auto bias = random_scalars<float>(random, size.out);
         auto merged = weight;
@@ -203,7 +204,7 @@ struct DeviceAdapter {
   DeviceAdapter(Cpu& cpu, const HostAdapter& adapter) {
     for (const auto& [place, factors] : adapter.linears) {
       auto& layer = updates.layers[static_cast<std::size_t>(place.layer)];
-      const auto set = [&, &factors = factors](auto& update) {
+      const auto set = [&](auto& update) {
         put(cpu, factors.a, update.a, factors.rank);
         put(cpu, factors.b, update.b, factors.rank);
         put(cpu, factors.bias, update.bias);

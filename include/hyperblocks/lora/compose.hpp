@@ -73,7 +73,7 @@ inline HostAdapter sum_of(const std::vector<WeightedAdapter>& adapters, const st
       auto& summands = places[place];
       summands.push_back({&factors, weight});
       const LinearSize expected = summands.front().factors->size, found = factors.size;
-      check(found == expected, [&, &place = place] {
+      check(found == expected, [&] {
         return Error("the linears' sizes differ", which + ": " + to_string(place), to_string(expected),
                      to_string(found));
       });

@@ -4,6 +4,7 @@
 // which no matrix of that rank betters (Eckart, Young). B = U sqrt(S), A = sqrt(S) V^T, scale 1; C stays.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 

@@ -106,8 +106,8 @@ inline void check_factors(const HostFactors& factors, const std::string& where) 
     return Error("impossible sizes", where, "in, out > 0, rank >= 0",
                  std::to_string(in) + ", " + std::to_string(out) + ", " + std::to_string(factors.rank));
   });
-  holds("A", factors.a, factors.rank * in);
-  holds("B", factors.b, out * factors.rank);
+  holds("A", factors.a, checked_size(std::array{factors.rank, in}));
+  holds("B", factors.b, checked_size(std::array{out, factors.rank}));
   if (!factors.bias.empty()) holds("C", factors.bias, out);
 }
 

@@ -32,7 +32,7 @@ void change(std::span<Stored> weight, const HostFactors& factors, std::span<Bias
   Host host;
   const LinearChange change = change_of(host, factors, sign, where);
   const auto& [in, out] = factors.size;
-  check(static_cast<Index>(weight.size()) == out * in, [&, in = in, out = out] {
+  check(static_cast<Index>(weight.size()) == out * in, [&] {
     return Error("the update's size is not the weight's", where, std::to_string(weight.size()) + " numbers",
                  to_string(LinearSize{in, out}));
   });
@@ -74,19 +74,17 @@ void change(Device& device, Params& params, const HostAdapter& adapter, double s
   std::map<HostAdapter::Place, LinearChange> changes;
   for (const auto& [place, factors] : adapter.linears) {
     const auto layers = static_cast<Index>(params.layers.size());
-    check(place.layer >= 0 && place.layer < layers, [&, &place = place] {
+    check(place.layer >= 0 && place.layer < layers, [&] {
       return Error("the model has no such layer", where(place), "0 .. " + std::to_string(layers - 1),
                    std::to_string(place.layer));
     });
     const auto& change = changes[place] = change_of(device, factors, sign, where(place));
-    with_linear(params, place, [&, &place = place](const auto& linear) {
-      check_change(linear.weight, linear.bias, change, where(place));
-    });
+    with_linear(params, place,
+                [&](const auto& linear) { check_change(linear.weight, linear.bias, change, where(place)); });
   }
   for (const auto& [place, change] : changes)
-    with_linear(params, place, [&, &place = place, &change = change](auto& linear) {
-      apply(device, linear.weight, linear.bias, change, where(place));
-    });
+    with_linear(params, place,
+                [&](auto& linear) { apply(device, linear.weight, linear.bias, change, where(place)); });
 }
 
 template <class Update>
