@@ -25,7 +25,7 @@ import transformers
 
 LORA = "build/lora/lora"
 PROMPT = "The history of the bicycle begins"
-TEXT = pathlib.Path("README.md")
+TEXT = pathlib.Path("LICENSE")
 TOKENS, TEXT_TOKENS = 100, 256
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 DRAWN = {
@@ -128,18 +128,13 @@ def draw(folder, target, case, fields):
     model.save_pretrained(target)
 
 
-def peft_result(folder, adapter, ids, prompt=None):
-    """Logits, greedy tokens if there is a prompt, and what PEFT warned of."""
+def peft_result(folder, adapter, ids):
+    """Logits, and what PEFT warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = peft.PeftModel.from_pretrained(base_model(folder), adapter).eval()
-    complaints = [str(w.message) for w in caught if "key" in str(w.message)]
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([ids])).logits[0].numpy()
-        if prompt is None:
-            return logits, None, complaints
-        tokens = model.generate(input_ids=torch.tensor([prompt]), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False)
-    return logits, tokens[0][len(prompt):].tolist(), complaints
+        return model(input_ids=torch.tensor([ids])).logits[0].numpy(), [str(w.message) for w in caught if "key" in str(w.message)]
 
 
 def our_logits(folder, adapter, ids, target):
@@ -193,12 +188,17 @@ def same(found, expected):
     return "equal" if count == len(expected) else f"{count} of {len(expected)}"
 
 
+def our_greedy(base, adapter, prompt, tokens, target):
+    """Our likeliest token behind the prompt and each of another program's tokens: up to the first that differs, our greedy text."""
+    return our_logits(base, adapter, prompt + tokens, target)[len(prompt) - 1:-1].argmax(-1).tolist()
+
+
 def compare(case, source, adapter, base, plain, folder, ids, prompt):
     ours = our_logits(base, source, ids, folder / "logits.safetensors")
     theirs = "-"
     if (source / "adapter_config.json").exists() and source != adapter:
         theirs = f"{difference(peft_result(base, source, ids)[0], ours):.1e}"
-    logits, tokens, complaints = peft_result(base, adapter, ids, prompt)
+    logits, complaints = peft_result(base, adapter, ids)
     assert not complaints, complaints
     row = [case, theirs, f"{difference(logits, ours):.1e}", f"{perplexity(ours, ids):.3f}"]
     packed = folder / f"{case}.gguf"
@@ -213,7 +213,8 @@ def compare(case, source, adapter, base, plain, folder, ids, prompt):
     llama_logits, llama_tokens = llama_result(plain, packed, ids, prompt)
     _, merged_tokens = llama_result(folder / "merged.gguf", None, ids, prompt)
     change = perplexity(llama_logits, ids) / perplexity(ours, ids) - 1
-    return row + [f"{100 * change:+.3f} %", same(llama_tokens, tokens), same(llama_tokens, merged_tokens)]
+    our_tokens = our_greedy(base, source, prompt, llama_tokens, folder / "logits.safetensors")
+    return row + [f"{100 * change:+.3f} %", same(llama_tokens, our_tokens), same(llama_tokens, merged_tokens)]
 
 
 def main(models, folder, *chosen):
@@ -226,7 +227,7 @@ def main(models, folder, *chosen):
         logits = base_model(base)(input_ids=torch.tensor([ids])).logits[0].numpy()
     print(f"Without an adapter: perplexity {perplexity(logits, ids):.3f} by PyTorch, "
           f"{perplexity(llama_result(plain, None, ids, prompt)[0], ids):.3f} by llama.cpp.\n")
-    print("| adapter | PEFT's file: PEFT / ours | our file: PEFT / ours | perplexity | llama.cpp's | greedy tokens: llama.cpp / PEFT | "
+    print("| adapter | PEFT's file: PEFT / ours | our file: PEFT / ours | perplexity | llama.cpp's | greedy tokens: llama.cpp / ours | "
           "llama.cpp / merged |\n|---|---|---|---|---|---|---|", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     for case in chosen or [*DRAWN, *MADE]:

@@ -126,6 +126,7 @@ void add_output(CLI::App& app, Options& options) {
 /// Every subcommand with what it takes; its name chooses the function.
 std::map<CLI::App*, void (*)(const Options&)> add_commands(CLI::App& app, Options& options) {
   app.require_subcommand(1);
+  app.fallthrough();  // --threads may stand behind a subcommand
   auto* const inspects = app.add_subcommand("inspect", "what an adapter holds, and what loading it needs");
   inspects->add_option("adapter", options.in)->required();
   add_base(*inspects, options);
