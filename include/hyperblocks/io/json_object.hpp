@@ -17,6 +17,13 @@
 
 namespace hyperblocks {
 
+namespace detail {
+/// A value as errors show it: no more than its kind if it has parts, which may be deep or many.
+inline std::string shown(const nlohmann::json& value) {
+  return value.is_structured() && !value.empty() ? std::string("an ") + value.type_name() : value.dump();
+}
+}  // namespace detail
+
 /// Text as JSON; `file` stands in errors.
 inline nlohmann::json parse_json(std::span<const std::byte> bytes, const std::string& file) {
   const auto* const text = reinterpret_cast<const char*>(bytes.data());
@@ -79,7 +86,8 @@ class JsonObject {
   template <class T>
   T as(const std::string& key, const nlohmann::json& value) const {
     const auto checked = [&](bool good) {
-      check(good, [&] { return Error("a field of another kind", where(key), kind<T>(), value.dump()); });
+      check(good,
+            [&] { return Error("a field of another kind", where(key), kind<T>(), detail::shown(value)); });
     };
     if constexpr (detail::is_vector<T>) {
       checked(value.is_array());

@@ -323,10 +323,12 @@ inline std::string safetensors_header(const std::filesystem::path& path,
 }
 }  // namespace detail
 
-/// Writes tensors by dtype alignment (wide first), then name; the file appears whole or not at all.
-inline void write_safetensors(const std::filesystem::path& path,
-                              const std::map<std::string, StoredTensor>& tensors,
-                              const std::map<std::string, std::string>& metadata = {}) {
+/// Writes tensors by dtype alignment (wide first), then name; the file appears whole or not at all. Each
+/// one's bytes are what bytes(name, tensor) gives when its turn comes, as many as the tensor has: a file may
+/// be larger than memory.
+template <std::invocable<const std::string&, const StoredTensor&> Bytes>
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata, Bytes bytes) {
   std::vector<detail::NamedTensor*> order;
   order.reserve(tensors.size());
   for (const auto& named : tensors) order.push_back(&named);
@@ -339,8 +341,23 @@ inline void write_safetensors(const std::filesystem::path& path,
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(std::as_bytes(std::span(header)));
-  for (const auto* named : order) file.write(named->second.bytes);
+  for (const auto* named : order) {
+    const auto& given = bytes(named->first, named->second);
+    check(given.size() == named->second.bytes.size(), [&] {
+      return Error("a tensor's size changed", detail::place(path.string(), named->first),
+                   std::to_string(named->second.bytes.size()) + " bytes", std::to_string(given.size()));
+    });
+    file.write(given);
+  }
   file.commit();
+}
+
+/// The same of bytes that are there.
+inline void write_safetensors(const std::filesystem::path& path,
+                              const std::map<std::string, StoredTensor>& tensors,
+                              const std::map<std::string, std::string>& metadata = {}) {
+  write_safetensors(path, tensors, metadata,
+                    [](const std::string&, const StoredTensor& tensor) { return tensor.bytes; });
 }
 
 /// Writes a group of parameters under their names.
