@@ -93,6 +93,7 @@ void compress(const Options& options) {
 void concat(Options options) {
   const auto base = base_of(options);
   std::vector<hb::HostAdapter> adapters;
+  adapters.reserve(options.more.size());
   for (const std::string& path : options.more) adapters.push_back(read(path, base));
   options.in = options.more.front();
   write(options, hb::concat(adapters), base);
@@ -100,13 +101,13 @@ void concat(Options options) {
 
 void check(const Options& options) {
   hb::Cpu cpu({.threads = options.threads});
-  const auto base = base_of(options);
+  const hb::AdapterBase base(options.base);
   std::vector<std::int32_t> ids = options.ids;
   if (!options.text.empty()) ids = hb::load_tokenizer(options.base).encode(options.text);
   if (ids.empty())  // any ids will do: spread over the vocabulary
     for (hb::Index i = 1; i <= 16; ++i)
-      ids.push_back(static_cast<std::int32_t>(i * i * 7919 % base->spec.vocabulary));
-  hb::example::check_logits(cpu, options.base, hb::read_adapter(options.in, &*base), options.in, ids,
+      ids.push_back(static_cast<std::int32_t>(i * i * 7919 % base.spec.vocabulary));
+  hb::example::check_logits(cpu, options.base, hb::read_adapter(options.in, &base), options.in, ids,
                             options.logits);
 }
 

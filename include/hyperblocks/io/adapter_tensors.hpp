@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -35,8 +36,8 @@ inline std::optional<Projection> linear_of(std::string_view module, std::string_
 /// A layer's number in a name, as it is written in one way only.
 inline std::optional<Index> layer_number(std::string_view digits) {
   Index layer = 0;
-  const char* const end = digits.data() + digits.size();
-  const auto [stop, failure] = std::from_chars(digits.data(), end, layer);
+  const char *const first = std::to_address(digits.begin()), *const end = first + digits.size();
+  const auto [stop, failure] = std::from_chars(first, end, layer);
   if (failure != std::errc() || stop != end || layer < 0 || std::to_string(layer) != digits)
     return std::nullopt;
   return layer;

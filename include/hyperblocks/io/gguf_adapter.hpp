@@ -32,11 +32,13 @@ inline void permute_rows(HostFactors& factors, Index heads, bool to_gguf, const 
                  std::to_string(factors.size.out) + " rows");
   });
   const std::vector<float> old = factors.b;
-  for (Index row = 0; row < factors.size.out; ++row) {
-    const Index theirs = row / width * width + 2 * (row % half) + row % width / half;
-    const Index from = to_gguf ? row : theirs, to = to_gguf ? theirs : row;
-    std::copy_n(old.begin() + from * factors.rank, factors.rank, factors.b.begin() + to * factors.rank);
-  }
+  for (Index head = 0; head < heads; ++head)
+    for (Index j = 0; j < 2; ++j)
+      for (Index i = 0; i < half; ++i) {
+        const Index ours = head * width + j * half + i, theirs = head * width + 2 * i + j;
+        const Index from = to_gguf ? ours : theirs, to = to_gguf ? theirs : ours;
+        std::copy_n(old.begin() + from * factors.rank, factors.rank, factors.b.begin() + to * factors.rank);
+      }
 }
 
 /// Permutes where the architecture does, forth or back.
@@ -45,11 +47,10 @@ inline void permute_heads(HostFactors& factors, Projection projection, const std
                           const std::string& where) {
   const bool query = projection == Projection::query;
   if (architecture != "llama" || (!query && projection != Projection::key)) return;
-  check(heads.has_value(), [&] {
-    return Error("the base's heads are not known", where,
-                 "a base model: the architecture llama permutes the rows of queries and keys by heads",
-                 "none");
-  });
+  if (!heads)
+    throw Error("the base's heads are not known", where,
+                "a base model: the architecture llama permutes the rows of queries and keys by heads",
+                "none");
   permute_rows(factors, query ? heads->query : heads->key, to_gguf, where);
 }
 
