@@ -51,12 +51,16 @@ class LowRankWork {
   template <class Update>
   std::span<const Rider> add(const Update& updates, Index out) {
     const Index first = rider_count_;
-    each_update(updates, [&](const Update& update) { add_one(update, out); });
+    each_update(updates, [&](const Update& update) {
+      add_one({update.first_row, update.row_count(m_), update.rank(), update.a.form(), update.b.form(),
+               update.a.data(), update.b.data(), update.packed_b, update.bias.data(), update.scale},
+              out);
+    });
     return {riders_ + first, static_cast<std::size_t>(rider_count_ - first)};
   }
 
   /// Returns when everything that the riders need is there.
-  void prepare() {
+  void operator()() {
     shared_.finish(pieces_, [&](Index piece) { do_piece(piece); });
   }
 
@@ -64,6 +68,14 @@ class LowRankWork {
   // Small enough to be shared out, large enough for the kernels.
   static constexpr Index rows_at_once = 8, ranks_at_once = 64, columns_at_once = 32 * panel_columns<Scalar>;
   static constexpr Sum one_ = 1;
+
+  // An update without sizes in its type: what follows is compiled once for all linears.
+  struct Untyped {
+    Index first_row, rows, rank;
+    FactorForm a_form, b_form;
+    const Scalar *a, *b, *packed_b, *c;
+    double scale;
+  };
 
   struct Part {
     Index first_row, rows, rank, out;
@@ -79,41 +91,36 @@ class LowRankWork {
 
   static Index pieces_of(Index size, Index at_once) { return detail::ceil_divide(size, at_once); }
 
-  template <class Update>
-  void add_one(const Update& update, Index out) {
-    const Index rows = update.row_count(m_), rank = update.rank();
-    Part part{update.first_row, rows, rank, out, static_cast<Sum>(update.scale), pieces_};
-    if (update.a && rows > 0) {
-      part.a = rows_of_a(update);
+  void add_one(const Untyped& update, Index out) {
+    const auto& [first_row, rows, rank, a_form, b_form, a, b, packed_b, c, scale] = update;
+    Part part{first_row, rows, rank, out, static_cast<Sum>(scale), pieces_};
+    if (a != nullptr && rows > 0) {
+      part.a = a_form == FactorForm::rows ? a : turned(a, rank);
       part.shrunk = take<Sum, dyn>(cpu_, rows * rank).data();
       part.shrink_pieces = pieces_of(rows, rows_at_once) * pieces_of(rank, ranks_at_once);
-      const Scalar* packed_b = update.packed_b;
-      if (packed_b == nullptr) {
-        const bool columns = update.b.form() == FactorForm::columns;
-        part.b = columns ? Strided<const Scalar>{update.b.data(), 1, rank}
-                         : Strided<const Scalar>{update.b.data(), out, 1};
+      const Scalar* panels = packed_b;
+      if (panels == nullptr) {
+        part.b = b_form == FactorForm::columns ? Strided<const Scalar>{b, 1, rank}
+                                               : Strided<const Scalar>{b, out, 1};
         part.packed_b = take<Scalar, dyn>(cpu_, packed_size<Scalar>(rank, out)).data();
         part.pack_pieces = pieces_of(out, columns_at_once);
-        packed_b = part.packed_b;
+        panels = part.packed_b;
       }
-      riders_[rider_count_++] = {part.first_row, rows, {{part.shrunk, rank}, packed_b, rank}};
+      riders_[rider_count_++] = {first_row, rows, {{part.shrunk, rank}, panels, rank}};
     }
-    if (update.bias && rows > 0) {
-      part.c = update.bias.data();
+    if (c != nullptr && rows > 0) {
+      part.c = c;
       part.packed_c = take<Scalar, dyn>(cpu_, packed_size<Scalar>(1, out)).data();
-      riders_[rider_count_++] = {part.first_row, rows, {{&one_, 0}, part.packed_c, 1}};
+      riders_[rider_count_++] = {first_row, rows, {{&one_, 0}, part.packed_c, 1}};
     }
     pieces_ += part.shrink_pieces + part.pack_pieces + (part.c != nullptr ? 1 : 0);
     parts_[part_count_++] = part;
   }
 
-  // A as the kernel reads it.
-  template <class Update>
-  const Scalar* rows_of_a(const Update& update) {
-    if (update.a.form() == FactorForm::rows) return update.a.data();
-    const Index rank = update.rank();
+  // A (in, rank) as (rank, in), which is how the kernel reads it.
+  const Scalar* turned(const Scalar* a, Index rank) {
     Scalar* const rows = take<Scalar, dyn>(cpu_, rank * in_).data();
-    detail::transpose(update.a.data(), rank, in_, rank, rows, in_);
+    detail::transpose(a, rank, in_, rank, rows, in_);
     return rows;
   }
 

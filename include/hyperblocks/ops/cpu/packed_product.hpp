@@ -341,7 +341,7 @@ PackedProduct<Y, Start, Main, Riders...> packed_product_of(Strided<Y> y, Index n
 /// Products of m rows each, in one run of the threads whose every task calls `before` first. Allocates
 /// nothing. Sums are in float (double for double); y is rounded once. k and n of zero are allowed.
 template <class Before, class... Products>
-void packed_products(Before before, const Execution& execution, Index m, const Products&... products) {
+void packed_products(Before&& before, const Execution& execution, Index m, const Products&... products) {
   if (m <= 0) return;
   const auto grid_of = [&]<class Y, class... Rest>(const PackedProduct<Y, Rest...>& product) {
     const Index rows = kernels::product_kernels<Accumulator<Y>>(execution.isa, false).rows;

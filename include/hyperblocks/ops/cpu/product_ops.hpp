@@ -121,7 +121,7 @@ struct ProductOps {
     (each_update(products.updates, [&](const auto&) { ++count; }), ...);
     LowRankWork<Scalar> work(cpu, whole(x), x.rows(), x.columns(), count);
     packed_products(
-        [&] { work.prepare(); }, cpu.execution(), x.rows(),
+        work, cpu.execution(), x.rows(),
         packed_product_of(whole(products.y), products.y.columns(), FromBias<Scalar>{products.bias.data()},
                           segment(x, products.weight), work.add(products.updates, products.y.columns()))...);
   }
