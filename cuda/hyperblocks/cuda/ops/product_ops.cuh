@@ -173,6 +173,15 @@ struct ProductOps {
     (updated_product<Scalar>(cuda, x, products), ...);
   }
 
+  /// y(i) += row for every row; public, as nvcc demands of a function with a __device__ lambda.
+  template <RealScalar Scalar>
+  static void add_row(Cuda& cuda, const Scalar* row, Rows<Scalar> y) {
+    using Sum = Accumulator<Scalar>;
+    map(cuda, y.size(), [row, to = y.data(), columns = y.columns()] __device__(Index i) {
+      to[i] = scalar_cast<Scalar>(scalar_cast<Sum>(to[i]) + scalar_cast<Sum>(row[i % columns]));
+    });
+  }
+
   /// f(i) for every element, on the device's stream.
   template <class F>
   static void map(Cuda& cuda, Index size, F f) {
@@ -208,11 +217,7 @@ struct ProductOps {
       multiply<Scalar>(cuda, a, {x.data(), in, tokens}, rank, tokens, update.scale, 0, shrunk.data());
       multiply<Scalar>(cuda, b, {shrunk.data(), rank, tokens}, out, tokens, 1, 1, y.data());
     }
-    if (update.bias)
-      map(cuda, y.size(), [c = update.bias.data(), to = y.data(), out] __device__(Index i) {
-        to[i] = scalar_cast<Scalar>(scalar_cast<Accumulator<Scalar>>(to[i]) +
-                                    scalar_cast<Accumulator<Scalar>>(c[i % out]));
-      });
+    if (update.bias) add_row<Scalar>(cuda, update.bias.data(), y);
   }
 
   template <RealScalar Scalar>
