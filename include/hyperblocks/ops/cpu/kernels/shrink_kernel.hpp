@@ -4,17 +4,36 @@
 // per instruction set behind row_kernel.hpp. No include guard on purpose.
 #if defined(HYPERBLOCKS_ROW_KERNEL)
 
+// Lane i of halved()'s result: the lane of its group's lower or upper half, counted through both vectors.
+template <std::size_t group>
+constexpr int half_lane(std::size_t i, std::size_t upper) {
+  return static_cast<int>(i / (group / 2) * group + upper * (group / 2) + i % (group / 2));
+}
+
+// Lanes of two vectors, one after the other; written out, as nvcc's front end loses packs in the builtin.
+template <std::size_t group, std::size_t upper, class V>
+HYPERBLOCKS_INLINE V halves(V a, V b) {
+  constexpr auto at = [](std::size_t i) { return half_lane<group>(i, upper); };
+  constexpr std::size_t count = sizeof(V) / sizeof(a[0]);
+  if constexpr (count == 2) {
+    return __builtin_shufflevector(a, b, at(0), at(1));
+  } else if constexpr (count == 4) {
+    return __builtin_shufflevector(a, b, at(0), at(1), at(2), at(3));
+  } else if constexpr (count == 8) {
+    return __builtin_shufflevector(a, b, at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7));
+  } else {
+    static_assert(count == 16);
+    return __builtin_shufflevector(a, b, at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9),
+                                   at(10), at(11), at(12), at(13), at(14), at(15));
+  }
+}
+
 // Of two vectors that each hold groups of `group` lanes: the groups halved by adding one half to the other,
 // those of the first vector before those of the second.
-template <class A, Index group, std::size_t... lane>
-HYPERBLOCKS_INLINE Vector<A> halved(Vector<A> first, Vector<A> second, std::index_sequence<lane...>) {
-  // Lane i of the result comes from group i / (group / 2), counted through both vectors.
-  constexpr auto from = [](std::size_t i, std::size_t upper) {
-    constexpr std::size_t half = group / 2;
-    return static_cast<int>(i / half * group + upper * half + i % half);
-  };
-  return __builtin_shufflevector(first, second, from(lane, 0)...) +
-         __builtin_shufflevector(first, second, from(lane, 1)...);
+template <class A, Index group>
+HYPERBLOCKS_INLINE Vector<A> halved(Vector<A> first, Vector<A> second) {
+  constexpr auto lanes_in_group = static_cast<std::size_t>(group);
+  return halves<lanes_in_group, 0>(first, second) + halves<lanes_in_group, 1>(first, second);
 }
 
 // The sums of the lanes of `count` vectors. Halves are added until one lane is left, whatever the count.
@@ -27,8 +46,7 @@ HYPERBLOCKS_INLINE void sums_of(const Vector<A> (&vectors)[count], A* to) {
     Vector<A> some[fewer];
     HYPERBLOCKS_UNROLL
     for (Index i = 0; i < fewer; ++i)
-      some[i] = halved<A, group>(vectors[2 * i], vectors[2 * i + 1 < count ? 2 * i + 1 : 2 * i],
-                                 std::make_index_sequence<static_cast<std::size_t>(lanes<A>)>());
+      some[i] = halved<A, group>(vectors[2 * i], vectors[2 * i + 1 < count ? 2 * i + 1 : 2 * i]);
     sums_of<results, A, fewer, group / 2>(some, to);
   }
 }
