@@ -3,7 +3,7 @@
 """Prints the tables of docs/performance-low-rank.md: bench/low_rank_update of the release build, every case in a process of its own in
 which its variants take turns, and PyTorch's composition where it is installed. Ratios of best times and of median times.
 
-  build/reference-python/bin/python bench/low_rank_update_table.py [--repetitions N] [--shapes 576x576,...] [--threads N] >tables.md
+  build/reference-python/bin/python bench/low_rank_update_table.py [--repetitions N] [--threads N] [--shapes 576x576,...] [--ranks 4,8,...]
 """
 import argparse
 import collections
@@ -14,6 +14,7 @@ import time
 
 SHAPES = "576x576 192x576 1536x576 576x1536 1728x576 1152x576 576x1152 2048x1024 3072x1024 1024x3072 4096x4096 12288x4096 4096x12288 2304x576 2112x512"
 ROWS, SMALL, LARGE = (1, 4, 16, 64, 256, 1024), (4, 8, 16), (64, 128, 328, 1032)
+BATCH = 64  # adapters, and rows
 
 
 def run(pattern, repetitions):
@@ -58,21 +59,21 @@ def header(*titles):
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
 
 
-def print_overhead(found, shapes, threads):
+def print_overhead(found, shapes, ranks, threads):
     print(f"\nFused update / bare product, {threads} threads: best (median) times; last, what the multiply-adds alone would cost\n")
     header("out x in", "r", *(f"m {m}" for m in ROWS), "arithmetic")
     for shape in shapes:
         out, columns = map(int, shape.split("x"))
-        for rank in SMALL:
+        for rank in sorted({*SMALL} & {*ranks}):
             cells = [ratio(found[shape, m, rank]["fused"], found[shape, m, rank]["bare"]) for m in ROWS]
             print(f"| {shape} | {rank} | " + " | ".join(cells) + f" | {1 + rank * (out + columns) / (out * columns):.3f} |")
 
 
-def print_peers(found, shapes, threads):
+def print_peers(found, shapes, ranks, threads):
     for peer, title in (("three_step", "Eigen's three steps"), ("torch", "PyTorch's composition"), ("plain", "the update with plain factors")):
         print(f"\n{title} / fused update, {threads} threads: best (median) times, the worst shape's best\n")
         header("r", *(f"m {m}" for m in ROWS))
-        for rank in SMALL + LARGE:
+        for rank in ranks:
             cells = []
             for m in ROWS:
                 pairs = [(found[shape, m, rank][peer], found[shape, m, rank]["fused"]) for shape in shapes]
@@ -85,32 +86,33 @@ def print_peers(found, shapes, threads):
             print(f"| {rank} | " + " | ".join(cells) + " |")
 
 
-def print_batch(found, shapes, threads, bandwidth):
+def print_batch(found, shapes, ranks, threads, bandwidth):
     print(f"\n64 adapters over 64 rows, {threads} threads; the floor is the bare product and the adapters' bytes at the {bandwidth:.0f} GB/s of `read`\n")
     header("out x in", "r", "batch / bare product", "batch / floor", "64 calls / batch")
     for shape in shapes:
         out, columns = map(int, shape.split("x"))
-        for rank in SMALL:
-            times = found[shape, 64, rank]
-            floor = [bare + 64 * 4 * rank * (out + columns) / bandwidth * 1e-9 for bare in times["bare"]]
+        for rank in sorted({*SMALL} & {*ranks}):
+            times = found[shape, BATCH, rank]
+            floor = [bare + BATCH * 4 * rank * (out + columns) / bandwidth * 1e-9 for bare in times["bare"]]
             print(f"| {shape} | {rank} | {ratio(times['batch'], times['bare'])} | {ratio(times['batch'], floor)} | "
                   f"{ratio(times['separate'], times['batch'])} |")
 
 
 def main(arguments):
     shapes, threads = arguments.shapes.replace(",", " ").split(), arguments.threads
+    ranks = [int(rank) for rank in arguments.ranks.split(",")]
     found = {}
     for shape in shapes:
         for m in ROWS:
-            for rank in SMALL + LARGE:
+            for rank in ranks:
                 times, _ = run(f"/{shape}/m:{m}/r:{rank}/threads:{threads}/", arguments.repetitions)
                 out, columns = map(int, shape.split("x"))
                 times["torch"] = run_torch(out, columns, m, rank, threads, min(arguments.repetitions, 3))
                 found[shape, m, rank] = times
     _, counters = run("^read", 3)
-    print_overhead(found, shapes, threads)
-    print_peers(found, shapes, threads)
-    print_batch(found, shapes, threads, counters["read"]["GB/s"])
+    print_overhead(found, shapes, ranks, threads)
+    print_peers(found, shapes, ranks, threads)
+    print_batch(found, shapes, ranks, threads, counters["read"]["GB/s"])
 
 
 if __name__ == "__main__":
@@ -118,4 +120,5 @@ if __name__ == "__main__":
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--shapes", default=SHAPES)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ranks", default=",".join(map(str, SMALL + LARGE)))
     main(parser.parse_args())
