@@ -9,6 +9,7 @@
 #include <hyperblocks/core/tensor.hpp>
 #include <hyperblocks/cuda/device.cuh>
 #include <hyperblocks/cuda/kernels/rows.cuh>
+#include <hyperblocks/ops/low_rank.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
 namespace hyperblocks::cuda {
