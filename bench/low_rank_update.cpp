@@ -67,7 +67,7 @@ struct Operands {
   }
   Update update(std::size_t i = 0, bool is_packed = true) const {
     Update result;
-    result.a = {a[i].view(), FactorForm::rows};
+    result.a = {a[i].data(), a[i].extent(0), FactorForm::rows};
     result.b = {b[i].data(), b[i].extent(1), FactorForm::columns};
     if (is_packed) result.packed_b = packed[i].data();
     return result;

@@ -21,6 +21,7 @@ def run(pattern, repetitions):
     """{benchmark's name: seconds of every repetition}, and its counters."""
     command = ["build/release/bench/low_rank_update", f"--benchmark_filter={pattern}", "--benchmark_format=json",
                f"--benchmark_repetitions={repetitions}", "--benchmark_enable_random_interleaving=true"]
+    time.sleep(0.3)  # PyTorch's threads keep a core busy for a while
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     times, counters = collections.defaultdict(list), {}
     for row in report["benchmarks"]:
