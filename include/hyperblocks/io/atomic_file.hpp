@@ -16,7 +16,7 @@ class AtomicFile {
   explicit AtomicFile(const std::filesystem::path& target)
       : target_(target), temporary_(target.string() + ".XXXXXX") {
     file_ = ::mkstemp(temporary_.data());
-    check_system(file_ >= 0, target_, "creating a temporary file beside it");
+    if (file_ < 0) throw_system_error(target_, "creating a temporary file beside it");
   }
   ~AtomicFile() {
     ::close(file_);
@@ -29,22 +29,22 @@ class AtomicFile {
     while (!bytes.empty()) {
       const ssize_t written = ::write(file_, bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
-      check_system(written > 0, target_, "write");
+      if (written <= 0) throw_system_error(target_, "write");
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
 
   void commit() {
-    check_system(::fchmod(file_, 0644) == 0, target_, "fchmod");
-    check_system(::fsync(file_) == 0, target_, "fsync");
-    check_system(::rename(temporary_.c_str(), target_.c_str()) == 0, target_, "rename");
+    if (::fchmod(file_, 0644) != 0) throw_system_error(target_, "fchmod");
+    if (::fsync(file_) != 0) throw_system_error(target_, "fsync");
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_system_error(target_, "rename");
     committed_ = true;
     const auto folder = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
     const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    check_system(directory >= 0, folder, "open");
+    if (directory < 0) throw_system_error(folder, "open");
     const bool synchronised = ::fsync(directory) == 0;
     ::close(directory);
-    check_system(synchronised, folder, "fsync");
+    if (!synchronised) throw_system_error(folder, "fsync");
   }
 
  private:

@@ -56,7 +56,7 @@ inline StoredPart stored_part(const std::string& ours, const TextEncoderSpec& sp
     names = spec.gated ? std::span<const EncoderName>(gte_names) : std::span<const EncoderName>(bert_names);
   }
   for (const EncoderName& name : names)
-    if (name.ours == module) return {place + std::string(name.theirs) + ending, name.part, name.parts};
+    if (name.ours == module) return {place.append(name.theirs).append(ending), name.part, name.parts};
   throw Error("a parameter without a name in files", "load_text_encoder", "one of a TextEncoder", ours);
 }
 

@@ -20,10 +20,9 @@
 
 namespace hyperblocks {
 
-/// Throws in the system's words if the last call failed.
-inline void check_system(bool good, const std::filesystem::path& path, const char* call) {
+/// Of the last call, in the system's words.
+[[noreturn]] inline void throw_system_error(const std::filesystem::path& path, const char* call) {
   const int reason = errno;
-  if (good) return;
   throw Error("a file operation failed", path.string(), std::string(call) + " to succeed",
               std::strerror(reason));
 }
@@ -32,16 +31,16 @@ class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    check_system(file >= 0, path, "open");
+    if (file < 0) throw_system_error(path, "open");
     const std::shared_ptr<void> closer(nullptr, [file](void*) { ::close(file); });
     struct stat status {};
-    check_system(::fstat(file, &status) == 0, path, "fstat");
+    if (::fstat(file, &status) != 0) throw_system_error(path, "fstat");
     check(S_ISREG(status.st_mode),
           [&] { return Error("not a file", path.string(), "a regular file", "another kind"); });
     const auto size = static_cast<std::size_t>(status.st_size);
     if (size == 0) return;
     void* const bytes = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
-    check_system(bytes != MAP_FAILED, path, "mmap");
+    if (bytes == MAP_FAILED) throw_system_error(path, "mmap");
     owner_ =
         std::shared_ptr<const void>(bytes, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
     bytes_ = {static_cast<const std::byte*>(bytes), size};

@@ -73,7 +73,7 @@ inline HostAdapter sum_of(const std::vector<WeightedAdapter>& adapters, const st
       auto& summands = places[place];
       summands.push_back({&factors, weight});
       const LinearSize expected = summands.front().factors->size, found = factors.size;
-      check(found == expected, [&] {
+      check(found == expected, [&, &place = place] {
         return Error("the linears' sizes differ", which + ": " + to_string(place), to_string(expected),
                      to_string(found));
       });
@@ -96,6 +96,7 @@ inline HostAdapter weighted_sum(std::span<const HostAdapter> adapters, std::span
                  std::to_string(weights.size()));
   });
   std::vector<detail::WeightedAdapter> summands;
+  summands.reserve(adapters.size());
   for (std::size_t i = 0; i < adapters.size(); ++i) summands.push_back({&adapters[i], weights[i]});
   return detail::sum_of(summands, "weighted_sum");
 }
@@ -103,6 +104,7 @@ inline HostAdapter weighted_sum(std::span<const HostAdapter> adapters, std::span
 /// What adds what all of them add.
 inline HostAdapter concat(std::span<const HostAdapter> adapters) {
   std::vector<detail::WeightedAdapter> summands;
+  summands.reserve(adapters.size());
   for (const HostAdapter& adapter : adapters) summands.push_back({&adapter, 1});
   return detail::sum_of(summands, "concat");
 }

@@ -71,6 +71,7 @@ CompressedAdapter compress(Device& device, const HostAdapter& adapter, Index ran
   check(rank > 0, [&] { return Error("impossible rank", "compress", "one or more", std::to_string(rank)); });
   check_adapter(adapter, "compress");
   std::vector<std::pair<HostAdapter::Place, const HostFactors*>> linears;
+  linears.reserve(adapter.linears.size());
   for (const auto& [place, factors] : adapter.linears) linears.emplace_back(place, &factors);
   std::vector<std::pair<HostFactors, Energy>> results(linears.size());
   detail::run_on_host(device, static_cast<Index>(linears.size()), [&](Index task) {
