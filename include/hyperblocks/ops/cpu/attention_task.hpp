@@ -35,8 +35,12 @@ class TileProduct {
     constexpr Index ahead = 1024;  // bytes: the panels are in the second-level cache
     const auto call = [&](auto function, Index panel) {
       Sum* const to = y + panel * columns;
-      function({x, k, right.panels + panel * right.stride, right.stride, accumulates ? to : zeros,
-                accumulates ? y_stride : 0, to, y_stride, ahead});
+      function({x,
+                {{k, right.panels + panel * right.stride, right.stride, ahead}},
+                accumulates ? to : zeros,
+                accumulates ? y_stride : 0,
+                to,
+                y_stride});
     };
     Index panel = right.first;
     const Index several = table_.panels[rows];

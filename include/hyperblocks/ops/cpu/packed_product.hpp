@@ -119,6 +119,10 @@ class ProductTask {
   static constexpr bool accumulates = std::same_as<Start, Accumulate>;
   static constexpr Index near_ahead = 4096;  // bytes; see the kernel's prefetch()
   static constexpr Index main_panel_bytes = static_cast<Index>(sizeof(*Main::panels));
+  using Companion = RowSegment<Sum, Sum>;
+  static constexpr bool has_companions =
+      std::same_as<std::remove_cvref_t<decltype(*Main::panels)>, Sum> &&
+      std::same_as<std::tuple<Riders...>, std::tuple<std::span<const Companion>>>;
 
  public:
   template <class Product>
@@ -180,8 +184,9 @@ class ProductTask {
             0};
         if (accumulates || k > 0) sums.started();
         const bool fetches = streams(range) && tile == range.first_tile + 1;
-        advance(main_, k, next, sums, fetches ? distance_ahead(k, next) : near_ahead);
-        if (next == main_.k) advance_riders(sums);
+        const Companion* companion = next < main_.k ? nullptr : companion_of(sums, next - k);
+        advance(main_, k, next, sums, fetches ? distance_ahead(k, next) : near_ahead, companion);
+        if (next == main_.k) advance_riders(sums, companion != nullptr);
       }
       k = next;
     } while (k < main_.k);
@@ -212,8 +217,25 @@ class ProductTask {
         f(sums.data[i * sums.stride + j], y_(sums.first_row + i, column + j));
   }
 
-  void advance_riders(Sums& sums) {
-    std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+  // The first rider, if the call that finishes the main segment can take it along: it has all of the tile's
+  // rows, and its x fits behind the `staged` numbers of the main one's.
+  const Companion* companion_of([[maybe_unused]] const Sums& sums, [[maybe_unused]] Index staged) const {
+    if constexpr (has_companions) {
+      constexpr Index room = kernels::staged_bytes / static_cast<Index>(sizeof(Sum));
+      const auto& riders = std::get<0>(riders_);
+      if (riders.empty() || staged + riders[0].segment.k > room) return nullptr;
+      const Index first = riders[0].first_row, last = first + riders[0].rows;
+      if (first <= sums.first_row && sums.first_row + sums.rows <= last) return &riders[0];
+    }
+    return nullptr;
+  }
+
+  void advance_riders(Sums& sums, [[maybe_unused]] bool without_first = false) {
+    if constexpr (has_companions) {
+      advance_all(std::get<0>(riders_).subspan(without_first ? 1 : 0), sums);
+    } else {
+      std::apply([&](const auto&... rider) { (advance_all(rider, sums), ...); }, riders_);
+    }
   }
 
   // Those of the tile's rows that each segment has.
@@ -264,10 +286,10 @@ class ProductTask {
     return (next < main_.k ? (next - first) * width : rest) * main_panel_bytes;
   }
 
-  // sums += x (rows, [first, last)) * panels ([first, last), columns)
+  // sums += x (rows, [first, last)) * panels ([first, last), columns), and then what the companion adds
   template <class X, class Panel>
-  void advance(const Segment<X, Panel>& segment, Index first, Index last, Sums& sums,
-               Index ahead = near_ahead) {
+  void advance(const Segment<X, Panel>& segment, Index first, Index last, Sums& sums, Index ahead,
+               [[maybe_unused]] const Companion* companion = nullptr) {
     const auto& kernel = kernels_of(segment);
     const Index k = ceil_divide(last - first, panel_interleave<Panel>) * panel_interleave<Panel>;
     const auto x = segment.x.block(sums.x_row, first);
@@ -279,11 +301,29 @@ class ProductTask {
     } else {
       stage(isa_, x, sums.rows, last - first, k, reinterpret_cast<Sum*>(staged_));
     }
+    using Part = typename kernels::ProductTile<Panel>::Part;
     const Index stride = panel_size<Panel>(segment.k);
+    Part main{k, segment.panels + first * width, stride, ahead}, second{};
+    if constexpr (has_companions && std::same_as<Panel, Sum>) {
+      if (companion != nullptr) {
+        const Segment<Sum, Sum>& rest = companion->segment;
+        const auto shrunk = rest.x.block(sums.first_row - companion->first_row, 0);
+        stage(isa_, shrunk, sums.rows, rest.k, rest.k, reinterpret_cast<Sum*>(staged_) + k);
+        second = {rest.k, rest.panels, panel_size<Sum>(rest.k), 0};
+      }
+    }
+    const auto at = [](Part part, Index panel) {
+      part.panel += panel * part.panel_stride;
+      return part;
+    };
     const auto call = [&](auto function, Index panel) {
       const Index column = (panel - sums.first_panel) * width;
-      function({staged_, k, segment.panels + panel * stride + first * width, stride, sums.start + column,
-                sums.start_stride, sums.data + column, sums.stride, ahead});
+      function({staged_,
+                {at(main, panel), at(second, panel)},
+                sums.start + column,
+                sums.start_stride,
+                sums.data + column,
+                sums.stride});
     };
     Index panel = sums.first_panel;
     const Index several = kernel.panels[sums.rows];

@@ -36,12 +36,14 @@ struct Tile {
   static constexpr Index vectors_per_panel = panel_columns<Panel> / lanes<Sum>;
   static constexpr Index row_stride = staged_bytes / static_cast<Index>(sizeof(Sum));
 
-  const ProductTile<Panel> call;  // a copy: stores cannot change it
+  ProductTile<Panel> call;  // a copy: stores cannot change it
   Index slice;
+  typename ProductTile<Panel>::Part part;  // the present one
+  const void* x;                           // its numbers
   Vector<Sum> sums[rows][vectors];
 
   HYPERBLOCKS_INLINE const Panel* columns(Index vector) const {
-    return call.panel + (vector / vectors_per_panel) * call.panel_stride +
+    return part.panel + (vector / vectors_per_panel) * part.panel_stride +
            (slice + vector % vectors_per_panel) * lanes<Sum> * panel_interleave<Panel>;
   }
   HYPERBLOCKS_INLINE Index column(Index vector) const { return (slice + vector) * lanes<Sum>; }
@@ -64,10 +66,10 @@ struct Tile {
     }
   }
 
-  HYPERBLOCKS_INLINE void multiply_add(const Sum* x, const Vector<Sum> (&weights)[vectors]) {
+  HYPERBLOCKS_INLINE void multiply_add(const Sum* numbers, const Vector<Sum> (&weights)[vectors]) {
     HYPERBLOCKS_UNROLL
     for (Index r = 0; r < rows; ++r) {
-      const Sum factor = x[r * row_stride];
+      const Sum factor = numbers[r * row_stride];
       HYPERBLOCKS_UNROLL
       for (Index v = 0; v < vectors; ++v) sums[r][v] += weights[v] * factor;
     }
@@ -84,7 +86,7 @@ struct Tile {
       const Panel* now = columns(p * vectors_per_panel) + k * panel_columns<Panel>;
       HYPERBLOCKS_UNROLL
       for (Index line = 0; line < bytes; line += 64)
-        __builtin_prefetch(reinterpret_cast<const char*>(now) + call.ahead + line);
+        __builtin_prefetch(reinterpret_cast<const char*>(now) + part.ahead + line);
     }
   }
 
@@ -94,7 +96,7 @@ struct Tile {
     HYPERBLOCKS_UNROLL
     for (Index v = 0; v < vectors; ++v)
       std::memcpy(&weights[v], columns(v) + k * panel_columns<Panel>, vector_bytes);
-    multiply_add(static_cast<const Sum*>(call.x) + k, weights);
+    multiply_add(static_cast<const Sum*>(x) + k, weights);
   }
 
   // 16-bit panels: a 32-bit lane holds the weights of row k (low half) and row k + 1 (high half) of one
@@ -112,21 +114,21 @@ struct Tile {
         weights[v] = widened<Panel>(second ? raw >> 16 : raw & 0xffffu);
       }
     }
-    multiply_add(static_cast<const Sum*>(call.x) + k + (second ? 1 : 0), weights);
+    multiply_add(static_cast<const Sum*>(x) + k + (second ? 1 : 0), weights);
   }
 
   // Dot products of pairs. As assembly, because compilers disagree on the name and types of the intrinsic.
   HYPERBLOCKS_INLINE void pair_step([[maybe_unused]] Index k) {
 #if defined(__x86_64__)
     if constexpr (has_pairs) {
-      const auto* x = static_cast<const std::uint32_t*>(call.x) + k / 2;
+      const auto* pair = static_cast<const std::uint32_t*>(x) + k / 2;
       Vector<std::uint32_t> weights[vectors];
       HYPERBLOCKS_UNROLL
       for (Index v = 0; v < vectors; ++v)
         std::memcpy(&weights[v], columns(v) + k * panel_columns<Panel>, vector_bytes);
       HYPERBLOCKS_UNROLL
       for (Index r = 0; r < rows; ++r) {
-        const Vector<std::uint32_t> factor = x[r * row_stride] - Vector<std::uint32_t>{};
+        const Vector<std::uint32_t> factor = pair[r * row_stride] - Vector<std::uint32_t>{};
         HYPERBLOCKS_UNROLL
         for (Index v = 0; v < vectors; ++v)
           __asm__("vdpbf16ps %2, %1, %0" : "+v"(sums[r][v]) : "v"(weights[v]), "v"(factor));
@@ -135,19 +137,30 @@ struct Tile {
 #endif
   }
 
+  // To the second part, if there is one left. (A loop over the parts costs 2 %: addresses stay in memory.)
+  HYPERBLOCKS_INLINE bool go_on() {
+    if (call.parts[1].k == 0) return false;
+    x = static_cast<const std::byte*>(x) + part.k * static_cast<Index>(pairs ? sizeof(bf16) : sizeof(Sum));
+    part = call.parts[1];
+    call.parts[1].k = 0;
+    return true;
+  }
+
   HYPERBLOCKS_INLINE void run() {
     load();
-    for (Index k = 0; k < call.k; k += panel_interleave<Panel>) {
-      prefetch(k);
-      if constexpr (pairs) {
-        pair_step(k);
-      } else if constexpr (panel_interleave<Panel> == 2) {
-        half_step<false>(k);
-        half_step<true>(k);
-      } else {
-        step(k);
+    do {
+      for (Index k = 0; k < part.k; k += panel_interleave<Panel>) {
+        prefetch(k);
+        if constexpr (pairs) {
+          pair_step(k);
+        } else if constexpr (panel_interleave<Panel> == 2) {
+          half_step<false>(k);
+          half_step<true>(k);
+        } else {
+          step(k);
+        }
       }
-    }
+    } while (go_on());
     store();
   }
 };
@@ -169,7 +182,7 @@ void product_tile(const ProductTile<Panel>& call) {
   constexpr Index vectors = vectors_for(rows, panels * vectors_per_panel<Panel>);
   // Wider than a panel, or a panel slice by slice.
   for (Index slice = 0; slice < vectors_per_panel<Panel>; slice += vectors) {
-    Tile<Panel, pairs, rows, vectors> tile{call, slice, {}};
+    Tile<Panel, pairs, rows, vectors> tile{call, slice, call.parts[0], call.x, {}};
     tile.run();
   }
 }

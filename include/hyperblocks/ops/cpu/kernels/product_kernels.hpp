@@ -17,15 +17,19 @@ namespace hyperblocks::cpu::kernels {
 template <RealScalar Panel>
 struct ProductTile {
   using Sum = Accumulator<Panel>;
-  const void* x;  // staged rows, staged_bytes apart
-  Index k;        // a multiple of panel_interleave
-  const Panel* panel;
-  Index panel_stride;
+  /// k numbers of x, and the panels that they meet.
+  struct Part {
+    Index k;  // a multiple of panel_interleave
+    const Panel* panel;
+    Index panel_stride;
+    Index ahead;  // how many bytes ahead panels are fetched
+  };
+  const void* x;  // staged rows, staged_bytes apart: the numbers of the parts one behind the other
+  Part parts[2];
   const Sum* start;  // what the sums start from
   Index start_stride;
   Sum* y;
   Index y_stride;
-  Index ahead;  // how many bytes ahead panels are fetched
 };
 
 /// Bytes between the rows of a staged block of x. Staging brings the rows together and converts them; rows a
