@@ -16,6 +16,7 @@
 #include <string_view>
 #include <utility>
 
+#include <hyperblocks/io/byte_cursor.hpp>
 #include <hyperblocks/io/mapped_file.hpp>
 #include <hyperblocks/io/quantised.hpp>
 
@@ -67,32 +68,12 @@ constexpr std::size_t number_size(GgufType type) {
   return sizes[static_cast<std::size_t>(type)];
 }
 
-/// Goes through bytes, never beyond their end.
-class GgufCursor {
+/// Goes through the values of the metadata.
+class GgufCursor : public ByteCursor {
  public:
-  GgufCursor(std::string file, std::span<const std::byte> bytes) : file_(std::move(file)), bytes_(bytes) {}
+  using ByteCursor::ByteCursor;
 
-  std::uint64_t offset() const { return at_; }
-
-  std::span<const std::byte> take(std::uint64_t size, const char* what) {
-    check(size <= bytes_.size() - at_, [&] {
-      return Error("truncated file", where(), std::to_string(size) + " bytes of " + what,
-                   std::to_string(bytes_.size() - at_) + " left");
-    });
-    at_ += size;
-    return bytes_.subspan(at_ - size, size);
-  }
-
-  template <class Number>
-  Number number(const char* what) {
-    return number_at<Number>(take(sizeof(Number), what).data());
-  }
-
-  std::string_view string(const char* what) {
-    const auto length = number<std::uint64_t>(what);
-    const auto text = take(length, what);
-    return {reinterpret_cast<const char*>(text.data()), text.size()};
-  }
+  std::string_view string(const char* what) { return text(number<std::uint64_t>(what), what); }
 
   GgufType type() {
     const auto type = number<std::uint32_t>("a value's type");
@@ -109,23 +90,21 @@ class GgufCursor {
       value.type = type();
       value.count = number<std::uint64_t>("an array's length");
     }
-    const std::uint64_t start = at_;
+    const std::uint64_t start = offset();
     skip(value.type, value.count, 1);
-    value.bytes = bytes_.subspan(start, at_ - start);
+    value.bytes = since(start);
     return value;
   }
-
-  std::string where() const { return file_ + ": offset " + std::to_string(at_); }
 
  private:
   /// Passes over so many values of a type; every element takes bytes, so that a lying count ends here.
   void skip(GgufType type, std::uint64_t count, int depth) {
     constexpr int deepest = 4;
     if (const std::size_t size = number_size(type); size != 0) {
-      check(count <= (bytes_.size() - at_) / size, [&] {
+      check(count <= left() / size, [&] {
         return Error("truncated file", where(),
                      std::to_string(count) + " values of " + std::string(name(type)),
-                     std::to_string(bytes_.size() - at_) + " bytes left");
+                     std::to_string(left()) + " bytes left");
       });
       take(count * size, "values");
       return;
@@ -141,10 +120,6 @@ class GgufCursor {
       }
     }
   }
-
-  std::string file_;
-  std::span<const std::byte> bytes_;
-  std::uint64_t at_ = 0;
 };
 
 /// What a value of this C++ type may be, for errors.

@@ -167,34 +167,14 @@ class SafetensorsFile {
     return detail::find_tensor(tensors_, file_, name);
   }
 
-  /// Copies a tensor of real numbers, converting them; the shape must be the one given.
-  template <RealScalar To>
+  /// Copies a tensor: real numbers are converted, integers (ids, masks) must be of the type asked for; the
+  /// shape must be the one given.
+  template <class To>
   void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
-    const StoredTensor& stored = shaped(name, shape, to.size());
-    switch (stored.dtype) {
-      case DType::f64:
-        return detail::convert_numbers<double>(stored.bytes, to);
-      case DType::f32:
-        return detail::convert_numbers<float>(stored.bytes, to);
-      case DType::f16:
-        return detail::convert_numbers<half>(stored.bytes, to);
-      case DType::bf16:
-        return detail::convert_numbers<bf16>(stored.bytes, to);
-      default:
-        throw Error("not real numbers", where(name), "F64, F32, F16 or BF16",
-                    std::string(hyperblocks::name(stored.dtype)));
-    }
-  }
-
-  /// Copies a tensor of integers (ids, masks), which must be of the type asked for.
-  template <std::integral To>
-  void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
-    const StoredTensor& stored = shaped(name, shape, to.size());
-    check(stored.dtype == dtype_of<To>, [&] {
-      return Error("another type", where(name), std::string(hyperblocks::name(dtype_of<To>)),
-                   std::string(hyperblocks::name(stored.dtype)));
-    });
-    if (!to.empty()) std::memcpy(to.data(), stored.bytes.data(), to.size_bytes());
+    const StoredTensor& stored = tensor(name);
+    detail::check_shape(where(name), shape, stored.shape, stored.bytes.size() / byte_size(stored.dtype),
+                        to.size());
+    detail::read_numbers(stored.dtype, stored.bytes, where(name), to);
   }
 
  private:
@@ -203,15 +183,6 @@ class SafetensorsFile {
   SafetensorsFile() = default;
 
   std::string where(const std::string& name) const { return detail::place(file_, name); }
-
-  /// A tensor of the shape given, for which there is room.
-  const StoredTensor& shaped(const std::string& name, const std::vector<Index>& shape,
-                             std::size_t room) const {
-    const StoredTensor& stored = tensor(name);
-    detail::check_shape(where(name), shape, stored.shape, stored.bytes.size() / byte_size(stored.dtype),
-                        room);
-    return stored;
-  }
 
   void parse(std::span<const std::byte> bytes) {
     constexpr std::uint64_t most = 100'000'000;
@@ -378,21 +349,6 @@ void save(Device& device, const Params& params, const std::filesystem::path& pat
       },
       params);
   write_safetensors(path, tensors, metadata);
-}
-
-/// Reads a group of parameters, whose names begin with `prefix` in the file; every one of them must be there
-/// with its shape, whatever real dtype it has.
-template <class Device, class Params>
-void load(Device& device, Params& params, const SafetensorsFile& file, const std::string& prefix = "") {
-  visit(
-      [&](const std::string& name, auto& tensor) {
-        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
-        const auto shape = tensor.shape().all();
-        std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
-        file.read<Scalar>(prefix + name, {shape.begin(), shape.end()}, host);
-        tensor.upload(device, host);
-      },
-      params);
 }
 
 }  // namespace hyperblocks

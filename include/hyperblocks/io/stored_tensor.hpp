@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// What the readers of tensor files share: the look-up of a name, the check of a shape, and numbers that lie
-// anywhere in memory turned into another scalar.
+// What the readers of tensor files share: the look-up of a name, the check of a shape, numbers that lie
+// anywhere in memory turned into another scalar, and parameters read from any of these files.
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -12,9 +14,7 @@
 #include <string>
 #include <vector>
 
-#include <hyperblocks/core/check.hpp>
-#include <hyperblocks/core/dtype.hpp>
-#include <hyperblocks/core/shape.hpp>
+#include <hyperblocks/core/params.hpp>
 
 namespace hyperblocks {
 
@@ -76,5 +76,50 @@ void convert_numbers(std::span<const std::byte> bytes, std::span<To> to) {
     to[i] = scalar_cast<To>(number_at<From>(bytes.data() + i * sizeof(From)));
 }
 
+/// Copies real numbers of any dtype, converting them.
+template <RealScalar To>
+void read_numbers(DType dtype, std::span<const std::byte> bytes, const std::string& where, std::span<To> to) {
+  switch (dtype) {
+    case DType::f64:
+      return convert_numbers<double>(bytes, to);
+    case DType::f32:
+      return convert_numbers<float>(bytes, to);
+    case DType::f16:
+      return convert_numbers<half>(bytes, to);
+    case DType::bf16:
+      return convert_numbers<bf16>(bytes, to);
+    default:
+      throw Error("not real numbers", where, "F64, F32, F16 or BF16", std::string(name(dtype)));
+  }
+}
+
+/// Copies integers, which must be of the type asked for; a boolean's byte may be any but 0.
+template <std::integral To>
+void read_numbers(DType dtype, std::span<const std::byte> bytes, const std::string& where, std::span<To> to) {
+  constexpr DType asked = hyperblocks::dtype_of<To>;
+  check(dtype == asked,
+        [&] { return Error("another type", where, std::string(name(asked)), std::string(name(dtype))); });
+  if constexpr (std::same_as<To, bool>)
+    std::ranges::transform(bytes, to.begin(), [](std::byte byte) { return byte != std::byte{}; });
+  else if (!to.empty())
+    std::memcpy(to.data(), bytes.data(), to.size_bytes());
+}
+
 }  // namespace detail
+
+/// Reads a group of parameters, whose names begin with `prefix` in the file; every one of them must be there
+/// with its shape, whatever real dtype it has.
+template <class Device, class Params, class File>
+void load(Device& device, Params& params, const File& file, const std::string& prefix = "") {
+  visit(
+      [&](const std::string& name, auto& tensor) {
+        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
+        const auto shape = tensor.shape().all();
+        std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
+        file.template read<Scalar>(prefix + name, {shape.begin(), shape.end()}, host);
+        tensor.upload(device, host);
+      },
+      params);
+}
+
 }  // namespace hyperblocks
