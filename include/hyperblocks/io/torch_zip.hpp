@@ -56,26 +56,32 @@ class TorchValue {
   /// "file: 'layers.3.weight'"
   std::string where() const { return path_.empty() ? archive_->file : detail::place(archive_->file, path_); }
 
-  /// As bool, an integer type, a floating-point type, std::string_view or a std::vector of them (of a list,
-  /// tuple or set); an Error if the value is of another kind or does not fit.
+  /// As bool, an integer type, a floating-point type or std::string_view; an Error if the value is of another
+  /// kind or does not fit.
   template <class T>
   T as() const {
-    if constexpr (detail::is_vector<T>) {
-      T all;
-      for (const TorchValue& element : elements()) all.push_back(element.as<typename T::value_type>());
-      return all;
-    } else if constexpr (std::same_as<T, bool> || std::same_as<T, std::string_view>) {
+    if constexpr (std::same_as<T, bool> || std::same_as<T, std::string_view>) {
       if (const T* const found = value_->as<T>()) return *found;
     } else if constexpr (std::integral<T>) {
       if (const auto* const found = value_->as<std::int64_t>(); found != nullptr && std::in_range<T>(*found))
         return static_cast<T>(*found);
     } else {
       static_assert(std::floating_point<T>,
-                    "hyperblocks: a value of a file is read as bool, a number, a string");
+                    "hyperblocks: a value of a file is read as bool, a number, a std::string_view or a "
+                    "std::vector of these");
       if (const auto* const found = value_->as<double>()) return static_cast<T>(*found);
       if (const auto* const found = value_->as<std::int64_t>()) return static_cast<T>(*found);
     }
     throw another_kind(expected<T>());
+  }
+
+  /// The elements of a list, tuple or set as a std::vector of these.
+  template <class T>
+  requires detail::is_vector<T> T as()
+  const {
+    T all;
+    for (const TorchValue& element : elements()) all.push_back(element.as<typename T::value_type>());
+    return all;
   }
 
   /// An integer of any size, in decimal.
@@ -184,7 +190,7 @@ class TorchValue {
 
   Error another_kind(const std::string& expected) const {
     std::string found(hyperblocks::name(kind()));
-    if (const auto* const known = value_->as<PickleObject>())
+    if (const auto* const known = value_->as<PickleObject>(); known != nullptr && !is(TorchKind::tensor))
       found += " '" + std::string(known->module) + "." + std::string(known->name) + "'";
     if (is(TorchKind::integer)) found += " " + integer_text();
     return Error("another kind of value", where(), expected, found);
