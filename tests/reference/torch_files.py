@@ -146,7 +146,7 @@ def tensors():
                   "steps": matrix.flatten()[1::2], "swapped": count(2, 3, 2).permute(2, 0, 1), "expanded": matrix[:1].expand(4, 3),
                   "empty": torch.zeros(0), "empty_rows": torch.zeros(2, 0, 3), "end": matrix[2:]},
         "kinds": {"parameter": tied, "tied": tied, "buffer": torch.nn.Buffer(count(2)), "attributed": attributed},
-        "strange": {"complex": torch.zeros(1, dtype=torch.complex64), "negated": torch.zeros(1, dtype=torch.complex64).conj().imag,
+        "strange": {"complex": torch.zeros(1, dtype=torch.complex64), "negated": torch.zeros(1)._neg_view(),
                     "meta": torch.zeros(2, device="meta")},
     }
 
