@@ -444,6 +444,10 @@ TEST_CASE("tensors that do not fit their storage are refused by name") {
       refused(tensor(0, std::vector<std::int64_t>(65, 1), {}), "a tuple of up to 64, found 65"),
       refused(tensor(0, {6}, {1}, "}" + pickled("neg") + "\x88s"), "some to be negated"),
       refused(tensor(0, {6}, {1}, "K\1"), "some to be negated"),
+      {torch_file("}(" + pickled("x.y") + tensor(0, {6}, {1}) + pickled("x") + "}" + pickled("y") +
+                  tensor(0, {6}, {1}) + "su."),
+       "'x.y'): expected one, found another"},
+      refused("})" + tensor(0, {6}, {1}) + "s", "'x.y'): expected keys that are strings or integers"),
       refused(pickled_tensor(pickled_storage(7), 0, {1}, {1}), "'a/data/0' of 7 numbers F32, found 24 bytes"),
       refused(pickled_tensor(pickled_storage(4, "DoubleStorage"), 0, {1}, {1}), "found 24 bytes"),
       refused(pickled_tensor(pickled_storage(large), 0, {1}, {1}), "found 24 bytes"),

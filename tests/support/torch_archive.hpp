@@ -14,7 +14,7 @@ namespace hyperblocks::test {
 /// A number's bytes, little-endian.
 inline std::string bytes_of(std::uint64_t number, int size) {
   std::string bytes;
-  for (int i = 0; i < size; ++i) bytes += static_cast<char>(number >> (8 * i) & 0xff);
+  for (int i = 0; i < size; ++i, number >>= 8) bytes += static_cast<char>(number & 0xff);
   return bytes;
 }
 
