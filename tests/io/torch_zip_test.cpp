@@ -75,8 +75,7 @@ TEST_CASE("SHINE: a Parameter from a GPU, a state dict with its attributes, dict
   CHECK(tensors.names()[2] == "transformer_layers.0.self_attn.in_proj_weight");
   check_counting(tensors);
   const auto state = network.state();
-  REQUIRE(state.has_value());
-  CHECK((*state)["_metadata"]["transformer_layers.0.self_attn"]["version"].as<int>() == 1);
+  CHECK(state.value()["_metadata"]["transformer_layers.0.self_attn"]["version"].as<int>() == 1);
 
   using Norm = hb::LayerNorm<hb::LayerNormSpec{.width = 2}, double, hb::Cpu>;
   hb::Cpu cpu;
@@ -180,7 +179,7 @@ TEST_CASE("every kind of value") {
   CHECK(root["sets"][1].as<std::vector<int>>() == std::vector<int>{7});
   CHECK(root["sets"][2].is(TorchKind::set));
   CHECK(root["ordered"].items()[0].first.as<std::string_view>() == "z");
-  CHECK((*root["ordered"].state())["_metadata"]["version"].as<int>() == 1);
+  CHECK(root["ordered"].state().value()["_metadata"]["version"].as<int>() == 1);
   CHECK_FALSE(root["shared"][0].state().has_value());
   CHECK(root["cycle"][1][1][1][1][0].as<int>() == 1);
   CHECK(&root["shared"][0].pickled() == &root["shared"][1].pickled());
@@ -271,8 +270,8 @@ TEST_CASE("tensors of every type, strided in every way, wrapped in every kind") 
   CHECK(views["scalar"].tensor().shape.empty());
   CHECK_FALSE(views["column"].tensor().contiguous());
   std::vector<float> swapped(12), cube(12);
-  for (std::size_t i = 0; i < 12; ++i)  // (2, 3, 2) from (3, 2, 2): the numbers from 12 on
-    cube[i] = static_cast<float>(12 + i / 6 + 2 * (i % 6));
+  for (std::size_t i = 0; i < 12; ++i)  // of (2, 3, 2), the last axis put first; the numbers from 12 on
+    cube[i] = static_cast<float>(std::size_t{12} + i / 6 + 2 * (i % 6));
   views.tensors().read<float>("swapped", {2, 2, 3}, swapped);
   CHECK(swapped == cube);
   std::vector<float> repeated(12);
@@ -480,9 +479,10 @@ TEST_CASE("values that are shared without end take neither time nor memory witho
   });
   const std::string nested = ")" + std::string(1000000, '\x85') + ".";
   CHECK(error_of(torch_file(nested)) == "accepted");
-  std::string wrapped = pickled_tensor(pickled_storage(6), 0, {6}, {1});
-  for (int i = 0; i < 10; ++i)
-    wrapped = pickled_name("torch._utils", "_rebuild_parameter") + wrapped + "\x85R";
+  std::string wrapped;
+  for (int i = 0; i < 10; ++i) wrapped += pickled_name("torch._utils", "_rebuild_parameter");
+  wrapped += pickled_tensor(pickled_storage(6), 0, {6}, {1});
+  for (int i = 0; i < 10; ++i) wrapped += "\x85R";
   const std::string file = torch_file(wrapped + ".");
   CHECK(TorchFile::from_bytes("x", std::as_bytes(std::span(file))).root().is(TorchKind::object));
 }

@@ -52,8 +52,8 @@ enum class PickleCode : std::uint8_t {
   long_put = 'r'
 };
 
-/// Runs the instructions. Each makes at most one value and touches no more than what it takes from the stack,
-/// so that their number bounds time and memory.
+/// Runs the instructions. Each makes a value or two and touches no more than what it takes from the stack, so
+/// that their number bounds time and memory.
 class PickleMachine {
  public:
   PickleMachine(ByteCursor cursor, std::deque<PickleValue>& values)
@@ -63,7 +63,10 @@ class PickleMachine {
     constexpr std::uint64_t most = 1 << 22;  // a tensor takes about 25
     for (std::uint64_t count = 0;; ++count) {
       at_ = cursor_.offset();
-      expect(count < most, "at most 4194304 instructions", "more");
+      check(count < most, [&] {
+        return Error("malformed pickle", where(), "at most " + std::to_string(most) + " instructions",
+                     "more");
+      });
       const auto code = static_cast<PickleCode>(cursor_.number<std::uint8_t>("an instruction"));
       if (code == PickleCode::stop) break;
       if (!constant(code) && !collection(code) && !object(code) && !memory(code)) refuse(code);
@@ -77,7 +80,8 @@ class PickleMachine {
   std::string where() const { return cursor_.file() + ": offset " + std::to_string(at_); }
 
   void expect(bool holds, const char* expected, const char* found) const {
-    check(holds, [&] { return Error("malformed pickle", where(), expected, found); });
+    if (!holds) [[unlikely]]
+      throw Error("malformed pickle", where(), expected, found);
   }
 
   [[noreturn]] void refuse(PickleCode code) const {

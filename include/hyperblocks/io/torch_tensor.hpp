@@ -285,10 +285,9 @@ class TorchTensors {
       const PickleTuple* const tensor = detail::tensor_arguments(*value);
       const auto text = detail::key_of(*key);
       if (inner == nullptr && tensor == nullptr) continue;
-      check(text.has_value(), [&] {
-        return Error("a name that cannot be told", detail::place(where_, detail::shown(prefix)),
-                     "keys that are strings or integers", "another");
-      });
+      if (!text.has_value())
+        throw Error("a name that cannot be told", detail::place(where_, detail::shown(prefix)),
+                    "keys that are strings or integers", "another");
       const std::string name = detail::joined(prefix, detail::to_string(*text));
       length_ += name.size();
       check(length_ <= most, [&] {
