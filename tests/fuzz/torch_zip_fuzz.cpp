@@ -57,7 +57,7 @@ void look(const hb::TorchValue& value, int depth, int& values) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   attempt([&] {
-    int values = 200;
+    int values = 50;
     look(hb::TorchFile::from_bytes("input", bytes).root(), 6, values);
   });
   attempt([&] { const hb::PickleTree tree("input", bytes); });

@@ -79,9 +79,12 @@ class PickleMachine {
  private:
   std::string where() const { return cursor_.file() + ": offset " + std::to_string(at_); }
 
+  [[noreturn]] void malformed(const char* expected, const char* found) const {
+    throw Error("malformed pickle", where(), expected, found);
+  }
   void expect(bool holds, const char* expected, const char* found) const {
     if (!holds) [[unlikely]]
-      throw Error("malformed pickle", where(), expected, found);
+      malformed(expected, found);
   }
 
   [[noreturn]] void refuse(PickleCode code) const {
@@ -248,9 +251,9 @@ class PickleMachine {
 
   void call(const PickleValue& callee, const PickleValue& arguments) {
     const auto* const named = callee.as<PickleObject>();
-    expect(named != nullptr && named->arguments == nullptr, "a name to be called", "another value");
+    if (named == nullptr || named->arguments != nullptr) malformed("a name to be called", "another value");
     const auto* const tuple = arguments.as<PickleTuple>();
-    expect(tuple != nullptr, "a tuple of arguments", "another value");
+    if (tuple == nullptr) malformed("a tuple of arguments", "another value");
     const auto& given = tuple->elements;
     const bool builtin = named->module == "__builtin__" || named->module == "builtins";
     if (named->module == "collections" && named->name == "OrderedDict" && given.empty())
