@@ -196,7 +196,10 @@ TEST_CASE("a host adapter that does not fit is an error") {
   refused.operator()<AdapterSpec{.rank = 4}>(same,
                                              "the rank differs (file: layer 0 query): expected 4, found 3");
   refused.operator()<AdapterSpec{.targets = hb::query_and_value}>(
-      same, "factors of linears that the adapter's type does not have (file): expected 4 linears, found 14");
+      same,
+      "factors of a linear that the adapter's type does not have (file): expected its targets in layers 0 to "
+      "1, "
+      "found layer 0 key");
   refused.operator()<AdapterSpec{.rank = 3}>([&](auto& bad) { bad.linears.erase(query); },
                                              "a linear without factors (file): expected layer 0 query");
   refused.operator()<AdapterSpec{}>([&](auto& bad) { bad.linears[query].a.pop_back(); },
@@ -205,9 +208,11 @@ TEST_CASE("a host adapter that does not fit is an error") {
       [&](auto& bad) {
         bad.linears[{7, Projection::up}] = bad.linears[query];
       },
-      "found 15");
-  refused.operator()<AdapterSpec{}>([&](auto& bad) { bad.linears[query].bias.resize(12); },
-                                    "the length of C differs (file: layer 0 query): expected 0, found 12");
+      "found layer 7 up");
+  refused.operator()<AdapterSpec{}>(
+      [&](auto& bad) { bad.linears[query].bias.resize(12); },
+      "the adapter's type has no C (file: layer 0 query): expected AdapterSpec with bias, "
+      "found 12 numbers of C");
   refused.operator()<AdapterSpec{}>(
       [&](auto& bad) {
         bad.linears[query] = bad.linears[{0, Projection::down}];

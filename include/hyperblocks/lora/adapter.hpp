@@ -119,16 +119,14 @@ struct Adapter {
   /// As a decoder's input takes it; it looks at this adapter's memory.
   template <class Model>
   typename Model::template Updates<const Scalar> updates() const {
-    typename Model::template Updates<const Scalar> result;
-    fill(*this, result, [](const auto& factors) { return factors.update(); });
-    return result;
+    return filled<Model, typename Model::template Updates<const Scalar>>(
+        *this, [](const auto& factors) { return factors.update(); });
   }
   /// As a decoder's backward pass gives gradients, into an adapter of this type.
   template <class Model>
   typename Model::template Updates<Scalar> gradients() {
-    typename Model::template Updates<Scalar> result;
-    fill(*this, result, [](auto& factors) { return factors.gradient(); });
-    return result;
+    return filled<Model, typename Model::template Updates<Scalar>>(
+        *this, [](auto& factors) { return factors.gradient(); });
   }
 
   /// See Factors::pack.
@@ -152,13 +150,26 @@ struct Adapter {
           f(HostAdapter::Place{static_cast<Index>(i), projection}, linear_of<projection>(self.layers[i]));
       });
   }
-  template <class Self, class Updates, class F>
-  static void fill(Self& self, Updates& updates, F f) {
-    for (std::size_t i = 0; i < self.layers.size(); ++i)
-      each_projection([&]<Projection projection>() {
-        if constexpr (spec.targets.contains(projection))
-          linear_of<projection>(updates.layers[i]) = f(linear_of<projection>(self.layers[i]));
-      });
+  template <class Model>
+  static constexpr bool fits() {
+    bool same = Model::spec.layers == base.layers;
+    for (const Projection projection : all_projections)
+      same = same && size_of(Model::spec, projection) == size_of(base, projection);
+    return same;
+  }
+  template <class Model, class Updates, class Self, class F>
+  static Updates filled(Self& self, F f) {
+    static_assert(
+        fits<Model>(),
+        "hyperblocks: the model has other layers, or layers of other widths, than the adapter's base");
+    Updates updates;
+    if constexpr (fits<Model>())  // no errors besides
+      for (std::size_t i = 0; i < self.layers.size(); ++i)
+        each_projection([&]<Projection projection>() {
+          if constexpr (spec.targets.contains(projection))
+            linear_of<projection>(updates.layers[i]) = f(linear_of<projection>(self.layers[i]));
+        });
+    return updates;
   }
 };
 
@@ -166,13 +177,17 @@ template <auto base, AdapterSpec spec_, RealScalar Scalar_, class Device_>
 Adapter<base, spec_, Scalar_, Device_>::Adapter(Device& device, const HostAdapter& host,
                                                 const std::string& where) {
   check_adapter(host, where);
-  std::size_t used = 0;
+  for (const auto& [place, factors] : host.linears)
+    check(place.layer >= 0 && place.layer < base.layers && spec.targets.contains(place.projection),
+          [&, &at = place] {
+            return Error("factors of a linear that the adapter's type does not have", where,
+                         "its targets in layers 0 to " + std::to_string(base.layers - 1), to_string(at));
+          });
   each([&]<class F>(const HostAdapter::Place& place, F& factors) {
     const auto found = host.linears.find(place);
     check(found != host.linears.end() || spec.rank == dyn,
           [&] { return Error("a linear without factors", where, to_string(place), "none"); });
     if (found == host.linears.end()) return;
-    ++used;
     const HostFactors& from = found->second;
     const auto differs = [&](const char* what, Index expected, Index given) {
       check(expected == given, [&] {
@@ -194,12 +209,11 @@ Adapter<base, spec_, Scalar_, Device_>::Adapter(Device& device, const HostAdapte
     if constexpr (spec.bias) {
       if (!from.bias.empty()) factors.bias.upload(device, detail::converted<Scalar>(from.bias, 1, false));
     } else {
-      differs("the length of C", 0, static_cast<Index>(from.bias.size()));
+      check(from.bias.empty(), [&] {
+        return Error("the adapter's type has no C", where + ": " + to_string(place), "AdapterSpec with bias",
+                     std::to_string(from.bias.size()) + " numbers of C");
+      });
     }
-  });
-  check(used == host.linears.size(), [&] {
-    return Error("factors of linears that the adapter's type does not have", where,
-                 std::to_string(used) + " linears", std::to_string(host.linears.size()));
   });
 }
 

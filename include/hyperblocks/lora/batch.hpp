@@ -7,6 +7,7 @@
 #pragma once
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <hyperblocks/core/params.hpp>
@@ -18,9 +19,23 @@ struct RowRange {
   Index first = 0, count = 0;
 };
 
-/// The updates, linked to one another: the first is the batch's. They are to be kept until the pass is done.
+/// Updates that are linked to one another: the first is the batch's. To be kept until the pass is done.
 template <class Updates>
-std::vector<Updates> batched(std::vector<Updates> updates, const std::vector<RowRange>& rows) {
+class Batch {
+ public:
+  explicit Batch(std::vector<Updates> updates) : updates_(std::move(updates)) {}
+  Batch(Batch&&) noexcept = default;
+  Batch& operator=(Batch&&) noexcept = default;
+
+  const Updates& front() const& { return updates_.front(); }
+  void front() const&& = delete;  // the others would be gone
+
+ private:
+  std::vector<Updates> updates_;
+};
+
+template <class Updates>
+Batch<Updates> batched(std::vector<Updates> updates, const std::vector<RowRange>& rows) {
   check(updates.size() == rows.size() && !updates.empty(), [&] {
     return Error("each adapter has a run of rows", "batched",
                  std::to_string(updates.size()) + ", one at least", std::to_string(rows.size()));
@@ -33,7 +48,7 @@ std::vector<Updates> batched(std::vector<Updates> updates, const std::vector<Row
         },
         updates[i], updates[std::min(i + 1, updates.size() - 1)]);
   }
-  return updates;
+  return Batch(std::move(updates));
 }
 
 }  // namespace hyperblocks

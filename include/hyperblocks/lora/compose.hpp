@@ -67,7 +67,7 @@ inline HostAdapter sum_of(const std::vector<WeightedAdapter>& adapters, const st
     const auto& [adapter, weight] = adapters[i];
     const std::string which = where + ": adapter " + std::to_string(i);
     check(std::isfinite(weight),
-          [&] { return Error("a number is not finite", which, "a finite weight", std::to_string(weight)); });
+          [&] { return Error("a number is not finite", which, "a finite weight", shown(weight)); });
     check_adapter(*adapter, which);
     for (const auto& [place, factors] : adapter->linears) {
       auto& summands = places[place];

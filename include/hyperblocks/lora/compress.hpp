@@ -47,7 +47,7 @@ std::pair<HostFactors, Energy> compressed(const HostFactors& factors, Index rank
   }
   check(std::isfinite(energy.whole), [&] {
     return Error("scale B A is too large", where, "singular values with finite squares",
-                 std::to_string(svd.values.front()));
+                 shown(svd.values.front()));
   });
   const auto width = static_cast<std::size_t>(in), height = static_cast<std::size_t>(out);
   kept.a.resize(count * width), kept.b.resize(height * count);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <compare>
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <string>
 #include <vector>
@@ -94,6 +95,15 @@ inline std::string to_string(const LinearSize& size) {
   return std::to_string(size.in) + " -> " + std::to_string(size.out);
 }
 
+namespace detail {
+/// A number as errors show it, however large.
+inline std::string shown(double number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", number);
+  return text.data();
+}
+}  // namespace detail
+
 /// That the numbers are as many as sizes and rank say; `where` names the linear.
 inline void check_factors(const HostFactors& factors, const std::string& where) {
   const auto& [in, out] = factors.size;
@@ -124,15 +134,20 @@ inline void check_finite(const HostFactors& factors, const std::string& where) {
     for (const float number : numbers)
       check(std::isfinite(number), [&] {
         return Error("a number is not finite", where, std::string("finite numbers in ") + what,
-                     std::to_string(number));
+                     detail::shown(static_cast<double>(number)));
       });
   };
   finite("A", factors.a);
   finite("B", factors.b);
   finite("C", factors.bias);
   check(std::isfinite(factors.scale), [&] {
-    return Error("a number is not finite", where, "a finite scale", std::to_string(factors.scale));
+    return Error("a number is not finite", where, "a finite scale", detail::shown(factors.scale));
   });
+}
+
+/// The same of all; `where` names the adapter.
+inline void check_finite(const HostAdapter& adapter, const std::string& where) {
+  for (const auto& [place, factors] : adapter.linears) check_finite(factors, where + ": " + to_string(place));
 }
 
 namespace detail {

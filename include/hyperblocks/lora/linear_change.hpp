@@ -31,9 +31,8 @@ std::vector<double> widened(std::span<const Number> numbers, double factor, cons
   wide.reserve(numbers.size());
   for (const Number number : numbers) {
     wide.push_back(factor * scalar_cast<double>(number));
-    check(std::isfinite(wide.back()), [&] {
-      return Error("a number is not finite", where, "finite factors", std::to_string(wide.back()));
-    });
+    check(std::isfinite(wide.back()),
+          [&] { return Error("a number is not finite", where, "finite factors", shown(wide.back())); });
   }
   return wide;
 }

@@ -28,7 +28,7 @@ struct HostTensor {
 
 template <RealScalar Stored, RealScalar Bias>
 void change(std::span<Stored> weight, const HostFactors& factors, std::span<Bias> bias, double sign,
-            const char* where) {
+            const std::string& where) {
   Host host;
   const LinearChange change = change_of(host, factors, sign, where);
   const auto& [in, out] = factors.size;
@@ -96,14 +96,17 @@ inline constexpr bool is_update<LowRank<const Scalar, Device, out, in>> = true;
 }  // namespace detail
 
 /// Of row-major numbers on the host: a weight (out, in) and, where there is a C, a bias (out). Like those
-/// below, an Error where a number is not finite or becomes so, and then nothing has changed.
+/// below, an Error where a number is not finite or becomes so, and then nothing has changed; `where` names
+/// the weight in it.
 template <RealScalar Stored, RealScalar Bias = Stored>
-void merge(std::span<Stored> weight, const HostFactors& factors, std::span<Bias> bias = {}) {
-  detail::change(weight, factors, bias, 1, "merge");
+void merge(std::span<Stored> weight, const HostFactors& factors, std::span<Bias> bias = {},
+           const std::string& where = "merge") {
+  detail::change(weight, factors, bias, 1, where);
 }
 template <RealScalar Stored, RealScalar Bias = Stored>
-void unmerge(std::span<Stored> weight, const HostFactors& factors, std::span<Bias> bias = {}) {
-  detail::change(weight, factors, bias, -1, "unmerge");
+void unmerge(std::span<Stored> weight, const HostFactors& factors, std::span<Bias> bias = {},
+             const std::string& where = "unmerge") {
+  detail::change(weight, factors, bias, -1, where);
 }
 
 /// Of a linear's parameters on a device: a plain or frozen weight, a bias or Nothing; from HostFactors or a

@@ -13,7 +13,7 @@ namespace hyperblocks::ops {
 template <RealScalar Scalar, class Device>
 void cross_entropy(Device& device, Rows<const Scalar, Device> logits, Ids<Device> labels,
                    double label_smoothing, Row<Accumulator<Scalar>, Device> losses,
-                   Rows<Scalar, Device> dlogits, Row<const Accumulator<Scalar>, Device> weights) {
+                   Rows<Scalar, Device> dlogits = {}, Row<const Accumulator<Scalar>, Device> weights = {}) {
   detail::check_extent("ops::cross_entropy", "rows of the logits and labels", logits.rows(), labels.size());
   detail::check_extent("ops::cross_entropy", "rows of the logits and losses", logits.rows(), losses.size());
   if (dlogits) detail::check_same("ops::cross_entropy", logits, dlogits);
@@ -29,7 +29,7 @@ void cross_entropy(Device& device, Rows<const Scalar, Device> logits, Ids<Device
 template <RealScalar Scalar, RealScalar Stored, class Device>
 void topk_kl(Device& device, Rows<const Scalar, Device> logits, Rows<const std::int32_t, Device> ids,
              Rows<const Stored, Device> log_probabilities, Row<Accumulator<Scalar>, Device> losses,
-             Rows<Scalar, Device> dlogits, Row<const Accumulator<Scalar>, Device> weights) {
+             Rows<Scalar, Device> dlogits = {}, Row<const Accumulator<Scalar>, Device> weights = {}) {
   detail::check_extent("ops::topk_kl", "rows of the logits and of the ids", logits.rows(), ids.rows());
   detail::check_same("ops::topk_kl", ids, log_probabilities);
   detail::check_extent("ops::topk_kl", "rows of the logits and losses", logits.rows(), losses.size());
