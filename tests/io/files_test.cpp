@@ -22,7 +22,7 @@ std::ptrdiff_t entries(const fs::path& folder) { return std::distance(fs::direct
 
 }  // namespace
 
-TEST_CASE("a file takes its place when it is committed, readable by all") {
+TEST_CASE("a file takes its place when it is committed") {
   const Folder folder;
   const fs::path path = folder.path / "f";
   std::ofstream(path) << "old";
@@ -36,8 +36,17 @@ TEST_CASE("a file takes its place when it is committed, readable by all") {
     CHECK(contents(path) == "new contents");
   }
   CHECK(contents(path) == "new contents");
-  CHECK((fs::status(path).permissions() & fs::perms::all) == fs::perms(0644));
   CHECK(entries(folder.path) == 1);
+}
+
+TEST_CASE("a file has the rights that the process gives to new ones") {
+  const Folder folder;
+  for (const ::mode_t taken : {0022, 0077}) {
+    const ::mode_t before = ::umask(taken);
+    AtomicFile(folder.path / "f").commit();
+    ::umask(before);
+    CHECK((fs::status(folder.path / "f").permissions() & fs::perms::all) == fs::perms(0666 & ~taken));
+  }
 }
 
 TEST_CASE("not committed, it leaves nothing behind") {

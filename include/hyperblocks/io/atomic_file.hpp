@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // AtomicFile: writes beside the target, and takes its place only when everything is on the disk: a crash
-// leaves the old file or the new one. Not committed, it leaves nothing behind.
+// leaves the old file or the new one. Not committed, it leaves nothing behind. Files have the rights that the
+// process gives to new ones.
 #pragma once
 
-#include <cstdlib>
+#include <random>
 #include <string>
 
 #include <hyperblocks/io/mapped_file.hpp>
 
 namespace hyperblocks {
 
+/// A folder to write to, and those that it lies in.
+inline void make_folder(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  check(!failure, [&] {
+    return Error("a file operation failed", folder.string(), "a folder to write to", failure.message());
+  });
+}
+
 class AtomicFile {
  public:
-  explicit AtomicFile(const std::filesystem::path& target)
-      : target_(target), temporary_(target.string() + ".XXXXXX") {
-    file_ = ::mkstemp(temporary_.data());
+  explicit AtomicFile(const std::filesystem::path& target) : target_(target) {
+    std::random_device random;
+    do {
+      temporary_ = target.string() + "." + std::to_string(random());
+      file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file_ < 0 && errno == EEXIST);
     if (file_ < 0) throw_system_error(target_, "creating a temporary file beside it");
   }
   ~AtomicFile() {
@@ -24,6 +37,8 @@ class AtomicFile {
   }
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
+
+  const std::filesystem::path& target() const { return target_; }
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
@@ -34,9 +49,13 @@ class AtomicFile {
     }
   }
 
-  void commit() {
-    if (::fchmod(file_, 0644) != 0) throw_system_error(target_, "fchmod");
+  /// Everything is on the disk: where several files take their places, all do this first.
+  void synchronise() {
     if (::fsync(file_) != 0) throw_system_error(target_, "fsync");
+  }
+
+  void commit() {
+    synchronise();
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_system_error(target_, "rename");
     committed_ = true;
     const auto folder = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
@@ -50,7 +69,7 @@ class AtomicFile {
  private:
   std::filesystem::path target_;
   std::string temporary_;
-  int file_;
+  int file_ = -1;
   bool committed_ = false;
 };
 

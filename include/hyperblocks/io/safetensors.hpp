@@ -294,12 +294,13 @@ inline std::string safetensors_header(const std::filesystem::path& path,
 }
 }  // namespace detail
 
-/// Writes tensors by dtype alignment (wide first), then name; the file appears whole or not at all. Each
-/// one's bytes are what bytes(name, tensor) gives when its turn comes, as many as the tensor has: a file may
-/// be larger than memory.
+/// Writes tensors by dtype alignment (wide first), then name, into a file that is to be committed. Each one's
+/// bytes are what bytes(name, tensor) gives when its turn comes, as many as the tensor has: a file may be
+/// larger than memory.
 template <std::invocable<const std::string&, const StoredTensor&> Bytes>
-void write_safetensors(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors,
+void write_safetensors(AtomicFile& file, const std::map<std::string, StoredTensor>& tensors,
                        const std::map<std::string, std::string>& metadata, Bytes bytes) {
+  const auto& path = file.target();
   std::vector<detail::NamedTensor*> order;
   order.reserve(tensors.size());
   for (const auto& named : tensors) order.push_back(&named);
@@ -309,7 +310,6 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   });
   const std::string header = detail::safetensors_header(path, order, metadata);
   const std::uint64_t length = header.size();
-  AtomicFile file(path);
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(std::as_bytes(std::span(header)));
   for (const auto* named : order) {
@@ -320,15 +320,22 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
     });
     file.write(given);
   }
-  file.commit();
 }
 
 /// The same of bytes that are there.
-inline void write_safetensors(const std::filesystem::path& path,
-                              const std::map<std::string, StoredTensor>& tensors,
+inline void write_safetensors(AtomicFile& file, const std::map<std::string, StoredTensor>& tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
-  write_safetensors(path, tensors, metadata,
+  write_safetensors(file, tensors, metadata,
                     [](const std::string&, const StoredTensor& tensor) { return tensor.bytes; });
+}
+
+/// A file by its name, which appears whole or not at all.
+template <class... Bytes>
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, StoredTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata = {}, const Bytes&... bytes) {
+  AtomicFile file(path);
+  write_safetensors(file, tensors, metadata, bytes...);
+  file.commit();
 }
 
 /// Writes a group of parameters under their names.
