@@ -22,6 +22,9 @@ class AnyDecoder {
   using Variants = std::vector<const HostAdapter*>;
 
   AnyDecoder(Cpu& cpu, const std::filesystem::path& path) : cpu_(cpu), spec_(decoder_spec(path)) {
+    check(detail::is_gguf(path) || std::filesystem::is_directory(path), [&] {
+      return Error("not a model with weights", path.string(), "a folder or a GGUF file", "another file");
+    });
     if (detail::is_gguf(path))
       weights_.emplace<detail::GgufWeights>(GgufFile(path), spec_);
     else

@@ -59,6 +59,7 @@ inline void check_logits(Cpu& cpu, const std::filesystem::path& base, const Host
                          const std::filesystem::path& file) {
   AnyDecoder decoder(cpu, base);
   check_fits(adapter, decoder.spec(), where);
+  check_finite(adapter, where);
   const auto logits = decoder.logits(ids, {nullptr, &adapter}, ProgressBar("running"));
   const auto half = static_cast<std::size_t>(logits.size()) / 2;
   const auto plain = logits.span().first(half), adapted = logits.span().last(half);
@@ -68,6 +69,9 @@ inline void check_logits(Cpu& cpu, const std::filesystem::path& base, const Host
         file, {{"logits", {DType::f32, {tokens, decoder.spec().vocabulary}, std::as_bytes(adapted)}}});
   }
   const LogitsChange change = change_of(plain, adapted, decoder.spec().vocabulary);
+  check(std::isfinite(change.largest), [&] {
+    return Error("a logit is not finite", where, "finite logits with it and without", "NaN or infinity");
+  });
   check(change.largest != 0, [&] {
     return Error("the adapter changes nothing", where, "other logits with it than without",
                  "the same for all " + std::to_string(ids.size()) + " tokens");

@@ -14,32 +14,50 @@ namespace hyperblocks::example {
 
 class MergeDirectory {
  public:
-  MergeDirectory(const std::filesystem::path& base, const HostAdapter& adapter, const std::string& where)
+  MergeDirectory(const std::filesystem::path& base, HostAdapter adapter, const std::string& where)
       : base_(base), spec_(decoder_spec(base)) {
+    check(std::filesystem::is_directory(base), [&] {
+      return Error("cannot merge into it", base.string(), "a folder with config.json and *.safetensors",
+                   "a file");
+    });
     check_fits(adapter, spec_, where);
+    check_finite(adapter, where);
     const detail::DirectoryWeights weights(base, spec_);
-    const auto add = [&](const std::string& ours, const HostFactors& factors) {
+    const auto add = [&](const std::string& ours, HostFactors factors) {
       const std::string name = weights.stored_name(ours);
       check(weights.find(name) != nullptr, [&] {
         return Error("the base has no such tensor to merge into", where,
                      "'" + name + "' in " + weights.file(), "none");
       });
-      changed_[name] = &factors;
+      changed_[name] = std::move(factors);
     };
-    for (const auto& [at, factors] : adapter.linears) {
+    for (auto& [at, factors] : adapter.linears) {
       const std::string linear =
           "layers." + std::to_string(at.layer) + "." + std::string(detail::names_of(at.projection).ours);
-      add(linear + ".weight", factors);
-      if (!factors.bias.empty()) add(linear + ".bias", factors);
+      const auto c = std::exchange(factors.bias, {});
+      const Index out = factors.size.out;
+      add(linear + ".weight", std::move(factors));
+      if (!c.empty()) add(linear + ".bias", {.size = {1, out}, .rank = 1, .a = {1}, .b = c});
     }
   }
 
-  /// Into a folder that is new or empty; config.json, which makes it a model, comes last.
+  /// Into a folder that is new or empty, and empty again after an error.
   void write(const std::filesystem::path& folder, const Progress& progress) {
-    check(!std::filesystem::exists(folder) || std::filesystem::is_empty(folder), [&] {
+    make_folder(folder);
+    check(std::filesystem::is_empty(folder), [&] {
       return Error("will not overwrite", folder.string(), "a folder that is new or empty", "one with files");
     });
-    std::filesystem::create_directories(folder);
+    try {
+      write_files(folder, progress);
+    } catch (...) {
+      for (const auto& entry : std::filesystem::directory_iterator(folder)) std::filesystem::remove(entry);
+      throw;
+    }
+  }
+
+ private:
+  /// config.json, which makes it a model, comes last.
+  void write_files(const std::filesystem::path& folder, const Progress& progress) {
     const auto shards = shard_names();
     for (const std::string& shard : shards) total_ += std::filesystem::file_size(base_ / shard);
     for (const std::string& shard : shards) write_shard(shard, folder, progress);
@@ -49,7 +67,6 @@ class MergeDirectory {
     std::filesystem::copy_file(base_ / "config.json", folder / "config.json");
   }
 
- private:
   std::set<std::string> shard_names() const {
     if (std::filesystem::exists(base_ / "model.safetensors")) return {"model.safetensors"};
     const auto index = base_ / "model.safetensors.index.json";
@@ -59,11 +76,13 @@ class MergeDirectory {
     return names;
   }
 
-  /// Tokenizer, templates, licences; no weights of another kind, which would be those without the adapter.
+  /// Tokenizer, templates, licences; no weights of another kind, which would be those without the adapter,
+  /// and no adapter.
   static bool goes_along(const std::filesystem::path& file) {
     static const std::set<std::string> kinds = {"", ".json", ".txt", ".model", ".jinja", ".md"};
     const std::string name = file.filename();
     return kinds.contains(file.extension()) && name != "config.json" && !name.starts_with(".") &&
+           !name.starts_with("adapter_") &&
            !(name.ends_with(".index.json") && name != "model.safetensors.index.json");
   }
 
@@ -77,7 +96,7 @@ class MergeDirectory {
                         const auto found = changed_.find(tensor);
                         if (found == changed_.end()) return stored.bytes;
                         merged.assign(stored.bytes.begin(), stored.bytes.end());
-                        change(tensor, stored.dtype, *found->second, merged);
+                        change(tensor, stored.dtype, found->second, merged);
                         return std::span<const std::byte>(merged);
                       });
     if (progress) progress(total_, total_, name);
@@ -104,20 +123,12 @@ class MergeDirectory {
   template <RealScalar Stored>
   void change_as(const std::string& tensor, const HostFactors& factors, std::vector<std::byte>& bytes) {
     const std::span<Stored> numbers(reinterpret_cast<Stored*>(bytes.data()), bytes.size() / sizeof(Stored));
-    HostFactors part = factors;
-    if (tensor.ends_with(".bias")) {
-      for (std::size_t i = 0; i < numbers.size(); ++i)
-        numbers[i] =
-            scalar_cast<Stored>(scalar_cast<double>(numbers[i]) + static_cast<double>(factors.bias[i]));
-      return;
-    }
-    part.bias.clear();
-    merge<Stored>(numbers, part);
+    merge<Stored>(numbers, factors, {}, detail::place(base_.string(), tensor));
   }
 
   std::filesystem::path base_;
   DecoderSpec spec_;
-  std::map<std::string, const HostFactors*> changed_;
+  std::map<std::string, HostFactors> changed_;  ///< C as what a column and a 1 add
   std::uint64_t done_ = 0, total_ = 0;
 };
 

@@ -79,17 +79,20 @@ hb::HostAdapter drawn(bool mixed) {
 }  // namespace
 
 TEST_CASE("adapters of the package gguf are the PEFT adapters that they were made from") {
-  const hb::AdapterBase base(fixtures / "models/llama");
+  const hb::AdapterBase base(fixtures / "models/llama"), other(fixtures / "models/qwen2");
   CHECK(base.architecture == "llama");
   for (const char* const name : {"plain", "half"}) {
     const auto folder = fixtures / "adapters" / name;
     const auto expected = hb::read_adapter(folder);
     const auto found = hb::read_adapter(folder / "adapter.gguf", &base);
     hb::test::check_same(found, expected, 1e-6);
+    CHECK(hb::adapter_options(folder / "adapter.gguf").architecture == "llama");
+    CHECK_THROWS_WITH_AS(hb::read_adapter(folder / "adapter.gguf", &other),
+                         doctest::Contains("an adapter of another base"), hb::Error);
     const Folder copy;
-    hb::write_adapter(copy.path / "copy.gguf", found, {.base = &base});
-    hb::test::check_same(hb::read_adapter(copy.path / "copy.gguf", &base), expected, 1e-6);
-    CHECK(hb::write_adapter(copy.path / "copy", found, {.base = &base}) ==
+    hb::write_adapter(copy.path / "copy.GGUF", found, base.options());
+    hb::test::check_same(hb::read_adapter(copy.path / "copy.GGUF", &base), expected, 1e-6);
+    CHECK(hb::write_adapter(copy.path / "copy", found, base.options()) ==
           expected.linears.begin()->second.rank);
     hb::test::check_same(hb::read_adapter(copy.path / "copy"), expected, 1e-6);
   }
@@ -111,6 +114,20 @@ TEST_CASE("what is written reads back, with a loader's scale of one") {
         CHECK(file.tensor("blk.12.ffn_down.weight.lora_a").shape == std::vector<Index>{2, 20});
         CHECK(file.tensor("blk.12.ffn_down.weight.lora_b").shape == std::vector<Index>{8, 2});
       }
+}
+
+TEST_CASE("numbers of 16 bits are written as they were") {
+  const Folder folder;
+  const auto path = folder.path / "a.gguf";
+  hb::HostAdapter adapter;
+  const float number = hb::scalar_cast<float>(hb::scalar_cast<hb::half>(0.3f));
+  adapter.linears[{0, Projection::up}] = {
+      .size = {1, 2}, .rank = 1, .a = {number}, .b = {number, number}, .scale = 0.7};
+  hb::write_gguf_adapter(path, adapter, {.architecture = "qwen3", .dtype = hb::DType::f16});
+  const auto found = hb::read_gguf_adapter(path).linears.begin()->second;
+  CHECK(found.b == adapter.linears.begin()->second.b);
+  CHECK(found.scale == doctest::Approx(0.7));
+  CHECK(hb::adapter_options(path).dtype == hb::DType::f16);
 }
 
 TEST_CASE("the rows of a llama's queries and keys are permuted, by their own heads") {
@@ -144,6 +161,7 @@ TEST_CASE("every way to be unsupported is an error that names it") {
   CHECK(contains(error_of(with("adapter.type", "ia3"), good), "not an adapter of LoRA"));
   CHECK(contains(error_of(without("adapter.lora.alpha"), good), "'adapter.lora.alpha'"));
   CHECK(contains(error_of(with("adapter.lora.alpha", 3u), good), "f32 or f64"));
+  CHECK(error_of(with("adapter.lora.task_name", "a task"), good) == "no error");
   CHECK(contains(error_of(with("adapter.alora.invocation_tokens", 3u), good), "not supported"));
   CHECK(contains(error_of(with("general.architecture", "mamba"), good),
                  "an architecture that is not supported"));
@@ -180,8 +198,7 @@ TEST_CASE("what cannot be written is an error") {
   const Folder folder;
   const auto path = folder.path / "a.gguf";
   const auto adapter = drawn(true);
-  const auto fails = [&](const hb::HostAdapter& from, const hb::GgufAdapterOptions& options,
-                         const char* text) {
+  const auto fails = [&](const hb::HostAdapter& from, const hb::AdapterOptions& options, const char* text) {
     CHECK_THROWS_WITH_AS(hb::write_gguf_adapter(path, from, options), doctest::Contains(text), hb::Error);
   };
   const hb::AttentionHeads heads(4, 2);

@@ -71,8 +71,9 @@ TEST_CASE("shards stay shards of their scalar; what belongs to a model goes alon
     const auto base = folder.path / "base", merged = folder.path / "merged";
     fs::create_directory(base);
     write_shards(base, dtype);
-    for (const char* const name : {"tokenizer.json", "LICENSE", "pytorch_model.bin",
-                                   "consolidated.safetensors", "pytorch_model.bin.index.json"})
+    for (const char* const name :
+         {"tokenizer.json", "LICENSE", "pytorch_model.bin", "consolidated.safetensors",
+          "pytorch_model.bin.index.json", "adapter_config.json"})
       std::ofstream(base / name) << name;
     const auto adapter = hb::read_adapter(fixtures / "adapters/patterns");
     MergeDirectory(base, adapter, "here").write(merged, {});
@@ -97,6 +98,34 @@ TEST_CASE("what cannot be merged is an error before anything is written") {
                                          "'model.layers.0.self_attn.q_proj.bias'"),
                        hb::Error);
   CHECK_THROWS_AS(MergeDirectory(fixtures / "models/qwen3", biased, "here"), hb::Error);
+  CHECK_THROWS_WITH_AS(MergeDirectory(fixtures / "models/llama/config.json", biased, "here"),
+                       doctest::Contains("cannot merge into it"), hb::Error);
+  auto infinite = hb::read_adapter(fixtures / "adapters/plain");
+  infinite.linears.rbegin()->second.a[0] = std::numeric_limits<float>::infinity();
+  CHECK(hb::example::count_not_finite(infinite.linears.rbegin()->second) == 1);
+  const std::string text =
+      "a number is not finite (here: " + hb::to_string(infinite.linears.rbegin()->first) +
+      "): expected finite";
+  CHECK_THROWS_WITH_AS(MergeDirectory(fixtures / "models/llama", infinite, "here"),
+                       doctest::Contains(text.c_str()), hb::Error);
+  hb::Cpu cpu({.threads = 1});
+  CHECK_THROWS_WITH_AS(hb::example::check_logits(cpu, fixtures / "models/llama", infinite, "here", ids, ""),
+                       doctest::Contains(text.c_str()), hb::Error);
+}
+
+TEST_CASE("a merge that fails names the tensor and leaves nothing behind") {
+  const Folder folder;
+  auto adapter = hb::read_adapter(fixtures / "adapters/plain");
+  adapter.linears.rbegin()->second.scale = 1e300;
+  CHECK_THROWS_WITH_AS(MergeDirectory(fixtures / "models/llama", adapter, "here").write(folder.path, {}),
+                       doctest::Contains("the sum is not finite"), hb::Error);
+  CHECK_THROWS_WITH_AS(MergeDirectory(fixtures / "models/llama", adapter, "here").write(folder.path, {}),
+                       doctest::Contains("models/llama: 'model.layers."), hb::Error);
+  CHECK(fs::is_empty(folder.path));
+  std::ofstream(folder.path / "file") << "";
+  CHECK_THROWS_WITH_AS(
+      MergeDirectory(fixtures / "models/llama", adapter, "here").write(folder.path / "file", {}),
+      doctest::Contains("a folder to write to"), hb::Error);
 }
 
 TEST_CASE("norms are those of scale B A") {

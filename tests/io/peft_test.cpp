@@ -4,6 +4,8 @@
 // logits; what is written reads back; and everything that cannot be taken over is an error that names it.
 #include <hyperblocks/io/adapters.hpp>
 
+#include <sys/resource.h>
+#include <csignal>
 #include <set>
 
 #include "../../examples/lora/any_decoder.hpp"
@@ -155,9 +157,9 @@ TEST_CASE("what is written reads back, with one rank and the scale in B") {
   CHECK(config.at("lora_alpha") == 3);
   CHECK(config.at("lora_bias") == true);
   CHECK(config.at("base_model_name_or_path") == "base");
-  CHECK(config.at("target_modules") == std::vector<std::string>{"layers.0.self_attn.q_proj",
-                                                                "layers.0.mlp.down_proj",
-                                                                "layers.2.self_attn.q_proj"});
+  CHECK(config.at("target_modules") == std::vector<std::string>{"model.layers.0.self_attn.q_proj",
+                                                                "model.layers.0.mlp.down_proj",
+                                                                "model.layers.2.self_attn.q_proj"});
   const hb::SafetensorsFile file(folder.path / "a/adapter_model.safetensors");
   CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}});
 }
@@ -174,6 +176,51 @@ TEST_CASE("an adapter of the same linears in some layers names them shortly") {
   const auto all = drawn({{0, Projection::query}, {1, Projection::query}});
   hb::write_peft(folder.path, all, {.layers = 2});
   CHECK(!hb::read_json(folder.path / "adapter_config.json").contains("layers_to_transform"));
+}
+
+TEST_CASE("what a folder says besides factors survives") {
+  for (const std::string prefix : {"", "model.language_model.", "language_model.model."}) {
+    CAPTURE(prefix);
+    const Folder folder;
+    const auto adapter = drawn({{0, Projection::query}, {1, Projection::query}});
+    hb::write_adapter(folder.path, adapter,
+                      {.base_model = "base", .task = "FEATURE_EXTRACTION", .prefix = prefix, .layers = 2});
+    const auto options = hb::adapter_options(folder.path);
+    CHECK(options.base_model == "base");
+    CHECK(options.task == "FEATURE_EXTRACTION");
+    CHECK(options.prefix == prefix);
+    CHECK(options.dtype == hb::DType::f32);
+    const auto targets = hb::read_json(folder.path / "adapter_config.json").at("target_modules");
+    CHECK(targets.front() == prefix + "layers.0.self_attn.q_proj");
+    hb::test::check_same(hb::read_adapter(folder.path), adapter, 1e-6);
+  }
+  Adapter adapter;
+  adapter.write();
+  CHECK(hb::adapter_options(adapter.path).task.empty());
+  hb::write_adapter(adapter.path / "copy", hb::read_adapter(adapter.path), hb::adapter_options(adapter.path));
+  CHECK(hb::read_json(adapter.path / "copy/adapter_config.json").at("task_type").is_null());
+  adapter.tensors["base_model.model.layers.1.self_attn.q_proj.lora_A.weight"] = {{2, 4}};
+  adapter.write();
+  CHECK(contains(adapter.failure([&] { hb::adapter_options(adapter.path); }), "expected one prefix"));
+}
+
+TEST_CASE("numbers of 16 bits are written as they were read") {
+  for (const hb::DType dtype : {hb::DType::f16, hb::DType::bf16}) {
+    Adapter adapter;
+    adapter.config.update({{"use_rslora", true}, {"lora_alpha", 7}, {"lora_bias", true}});
+    adapter.tensors[adapter.first + "lora_B.bias"] = {{6}};
+    for (auto& [name, tensor] : adapter.tensors) tensor.dtype = dtype;
+    adapter.write();
+    const auto read = hb::read_adapter(adapter.path);
+    const auto options = hb::adapter_options(adapter.path);
+    CHECK(options.dtype == dtype);
+    hb::write_adapter(adapter.path / "copy", read, options);
+    const hb::SafetensorsFile before(adapter.path / "adapter_model.safetensors"),
+        after(adapter.path / "copy/adapter_model.safetensors");
+    for (const auto& [name, tensor] : before.tensors())
+      CHECK(std::ranges::equal(after.tensor(name).bytes, tensor.bytes));
+    hb::test::check_same(hb::read_adapter(adapter.path / "copy"), read, 1e-7);
+  }
 }
 
 TEST_CASE("a bias alone is written with a rank of one") {
@@ -260,6 +307,10 @@ TEST_CASE("every way to be unsupported is an error that names it") {
       {field("alpha_pattern", {{"q(?<=q)_proj", 1}}), {"a regular expression that is not supported"}},
       {field("alpha_pattern", {{"q_proj\\Z", 1}}), {"a regular expression that is not supported", "'\\Z'"}},
       {field("alpha_pattern", {{std::string(300, '('), 1}}), {"300 characters"}},
+      {field("alpha_pattern", {{"[]q]_proj", 1}}), {"a regular expression that is not supported", "'[]'"}},
+      {field("alpha_pattern", {{"[^]v]_proj", 1}}), {"a regular expression that is not supported", "'[^]'"}},
+      {field("alpha_pattern", {{"q++_proj", 1}}), {"a regular expression that is not supported", "'++'"}},
+      {field("alpha_pattern", {{"\u00e9?q_proj", 1}}), {"a regular expression that is not supported"}},
       {tensor("base_model.model.lm_head.lora_A.weight", {2, 4}),
        {"a linear that is not supported", "'lm_head'"}},
       {tensor("base_model.model.model.embed_tokens.lora_embedding_A", {2, 4}),
@@ -315,7 +366,10 @@ TEST_CASE("every way to be unsupported is an error that names it") {
   std::ofstream(adapter.path / "adapter_config.json")
       << "{\"peft_type\": \"LORA\", \"r\": " << deep << std::string(deep.size(), ']') << "}";
   CHECK(contains(adapter.failure([&] { hb::read_peft(adapter.path); }), "found an array"));
-  fs::remove(adapter.path / "adapter_model.safetensors");
+  fs::rename(adapter.path / "adapter_model.safetensors", adapter.path / "adapter_model.bin");
+  CHECK(contains(adapter.failure([&] { hb::read_peft(adapter.path); }),
+                 "found adapter_model.bin: save it anew"));
+  fs::remove(adapter.path / "adapter_model.bin");
   CHECK(contains(adapter.failure([&] { hb::read_peft(adapter.path); }), "a file is missing"));
   CHECK(contains(adapter.failure([&] { hb::read_adapter(adapter.path / "adapter_config.json"); }),
                  "not an adapter"));
@@ -334,14 +388,14 @@ TEST_CASE("an adapter that fits nothing or changes nothing is an error") {
       "a layer of 0 to 1, found 4 -> 6; layer 2 query",
       hb::Error);
   CHECK_THROWS_WITH_AS(hb::check_fits({}, spec, "here"),
-                       "hyperblocks: the adapter changes nothing (here): expected factors that are not zero, "
-                       "found no linears",
+                       "hyperblocks: the adapter changes nothing (here): expected factors and a scale that "
+                       "are not zero, found no linears",
                        hb::Error);
   auto zero = drawn({{0, Projection::query}, {1, Projection::query}});
   for (auto& [at, factors] : zero.linears) std::fill(factors.b.begin(), factors.b.end(), 0.0f);
   CHECK_THROWS_WITH_AS(hb::check_fits(zero, spec, "here"),
-                       "hyperblocks: the adapter changes nothing (here): expected factors that are not zero, "
-                       "found zeros in all 2 linears",
+                       "hyperblocks: the adapter changes nothing (here): expected factors and a scale that "
+                       "are not zero, found scale B A of zero in all 2 linears",
                        hb::Error);
   zero.linears.begin()->second.bias.assign(6, 1.0f);
   CHECK_NOTHROW(hb::check_fits(zero, spec, "here"));
@@ -358,8 +412,29 @@ TEST_CASE("what cannot be written is an error, and leaves what was there") {
                        doctest::Contains("a number is too large"), hb::Error);
   adapter.linears.begin()->second.b.pop_back();
   CHECK_THROWS_AS(hb::write_peft(folder.path, adapter), hb::Error);
+  CHECK_THROWS_WITH_AS(hb::write_peft(folder.path, drawn({{-1, Projection::query}})),
+                       doctest::Contains("no such layer"), hb::Error);
   CHECK_NOTHROW(hb::read_peft(folder.path));
   std::ofstream(folder.path / "file") << "";
   CHECK_THROWS_AS(hb::write_peft(folder.path / "file" / "adapter", drawn({{0, Projection::query}})),
                   hb::Error);
+}
+
+TEST_CASE("a disk that is full leaves the old adapter") {
+  const Folder folder;
+  const auto adapter = drawn({{0, Projection::query}});
+  hb::write_peft(folder.path, adapter);
+  hb::HostAdapter large;
+  large.linears[{0, Projection::query}] = {
+      .size = {4096, 6}, .rank = 1, .a = std::vector<float>(4096), .b = std::vector<float>(6)};
+  ::rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const ::rlimit little{4096, before.rlim_max};
+  std::signal(SIGXFSZ, SIG_IGN);
+  ::setrlimit(RLIMIT_FSIZE, &little);
+  CHECK_THROWS_WITH_AS(hb::write_peft(folder.path, large), doctest::Contains("File too large"), hb::Error);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, SIG_DFL);
+  hb::test::check_same(hb::read_peft(folder.path), adapter, 1e-6);
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 2);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// What the readers and writers of adapters share: the linears' names in files, the pairing of tensors to
-// factors, and factors as files want them: the scale in B, a rank padded with zeros, another scalar.
+// What the readers and writers of adapters share: what a file says besides factors, the linears' names in
+// files, the pairing of tensors to factors, and factors as files want them: the scale in B, a rank padded
+// with zeros, another scalar.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +15,32 @@
 #include <utility>
 
 #include <hyperblocks/io/decoder_names.hpp>
-#include <hyperblocks/io/stored_tensor.hpp>
+#include <hyperblocks/io/gguf.hpp>
+#include <hyperblocks/io/safetensors.hpp>
 #include <hyperblocks/lora/host_adapter.hpp>
 
-namespace hyperblocks::detail {
+namespace hyperblocks {
+
+/// How many heads queries and keys have.
+struct AttentionHeads {
+  Index query = 0, key = 0;
+  AttentionHeads(Index query_, Index key_) : query(query_), key(key_) {}
+  explicit AttentionHeads(const DecoderSpec& spec) : query(spec.heads), key(spec.key_heads()) {}
+};
+
+/// What an adapter's file says of it besides its factors: read from one and given to another's writer, it
+/// stays so. A kind of file passes over what it does not know.
+struct AdapterOptions {
+  std::string base_model = "";     ///< folders: what the adapter was made for, base_model_name_or_path
+  std::string task = "CAUSAL_LM";  ///< folders: task_type; empty: none
+  std::string prefix = "model.";   ///< folders: what stands before "layers" in the base's modules
+  Index layers = 0;                ///< folders: of the base, if known: all need not be named
+  std::string architecture = "";   ///< GGUF: llama, qwen2, qwen3, gemma2 or gemma3: the base's
+  std::optional<AttentionHeads> heads = {};  ///< GGUF: needed for llama
+  DType dtype = DType::f32;                  ///< F32, F16 or, in folders, BF16
+};
+
+namespace detail {
 
 /// {"attention.query", "self_attn.q_proj", "attn_q"}
 constexpr const ParameterName& names_of(Projection projection) {
@@ -93,14 +116,42 @@ HostFactors read_factors(const File& file, const std::string& where, const Store
   return factors;
 }
 
-/// B with the scale in it, its rows (rank) followed by zeros up to `rank`.
-inline std::vector<float> scaled_b(const HostFactors& factors, Index rank) {
+inline std::string_view type_name(const StoredTensor& tensor) { return name(tensor.dtype); }
+inline std::string_view type_name(const GgufTensor& tensor) { return tensor.format->name; }
+
+/// The type that holds a file's numbers as they are: its own, if it is one of 16 bits.
+template <class File>
+DType written_type(const File& file) {
+  for (const DType type : {DType::f16, DType::bf16})
+    if (std::all_of(file.tensors().begin(), file.tensors().end(),
+                    [&](const auto& named) { return type_name(named.second) == name(type); }))
+      return type;
+  return DType::f32;
+}
+
+/// The scale that is left to the loader: in 16 bits that of all linears, so that B is not rounded again,
+/// else 1.
+inline double written_scale(const HostAdapter& adapter, DType dtype) {
+  const double first = adapter.linears.begin()->second.scale, size = std::abs(first);
+  const bool common = std::all_of(adapter.linears.begin(), adapter.linears.end(),
+                                  [&](const auto& linear) { return linear.second.scale == first; });
+  return dtype != DType::f32 && common && size > 1e-30 && size < 1e30 ? first : 1;
+}
+
+/// Numbers times a factor.
+inline std::vector<float> times(std::span<const float> numbers, double factor) {
+  std::vector<float> products(numbers.size());
+  std::transform(numbers.begin(), numbers.end(), products.begin(),
+                 [&](float number) { return static_cast<float>(static_cast<double>(number) * factor); });
+  return products;
+}
+
+/// B with what the loader's scale leaves of its own, its rows (rank) followed by zeros up to `rank`.
+inline std::vector<float> scaled_b(const HostFactors& factors, Index rank, double loader) {
+  const std::vector<float> scaled = times(factors.b, factors.scale / loader);
   std::vector<float> wide(static_cast<std::size_t>(factors.size.out * rank));
   for (Index row = 0; row < factors.size.out; ++row)
-    std::transform(factors.b.begin() + row * factors.rank, factors.b.begin() + (row + 1) * factors.rank,
-                   wide.begin() + row * rank, [&](float number) {
-                     return static_cast<float>(static_cast<double>(number) * factors.scale);
-                   });
+    std::copy_n(scaled.begin() + row * factors.rank, factors.rank, wide.begin() + row * rank);
   return wide;
 }
 
@@ -111,7 +162,7 @@ void append_numbers(std::span<const float> numbers, const std::string& where, st
     check(std::isfinite(scalar_cast<float>(stored)) || !std::isfinite(number), [&] {
       return Error("a number is too large", where,
                    "what " + std::string(name(hyperblocks::dtype_of<To>)) + " can hold",
-                   std::to_string(number));
+                   shown(static_cast<double>(number)));
     });
     const auto* const first = reinterpret_cast<const std::byte*>(&stored);
     bytes.insert(bytes.end(), first, first + sizeof stored);
@@ -144,6 +195,9 @@ inline void check_writable(const HostAdapter& adapter, const std::string& where)
   check(!adapter.linears.empty(),
         [&] { return Error("an adapter without linears", where, "factors of one linear or more", "none"); });
   check_adapter(adapter, where);
+  const Index first = adapter.linears.begin()->first.layer;
+  check(first >= 0, [&] { return Error("no such layer", where, "0 or more", std::to_string(first)); });
 }
 
-}  // namespace hyperblocks::detail
+}  // namespace detail
+}  // namespace hyperblocks

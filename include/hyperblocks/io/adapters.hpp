@@ -30,11 +30,25 @@ struct AdapterBase {
     const auto family = JsonObject(read_json(config), config.string()).get<std::string>("model_type");
     architecture = family == "mistral" ? "llama" : family.starts_with("gemma3") ? "gemma3" : family;
   }
+
+  /// How its adapters are written; what is not the base's to say is as given.
+  AdapterOptions options(AdapterOptions given = {}) const {
+    if (given.base_model.empty()) given.base_model = name;
+    given.layers = spec.layers;
+    given.architecture = architecture;
+    given.heads = AttentionHeads(spec);
+    return given;
+  }
 };
 
 /// Whether a path names an adapter of llama.cpp, by its ending: so it is for files that are yet to be
 /// written.
-inline bool names_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+inline bool names_gguf(const std::filesystem::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return ending == ".gguf";
+}
 
 inline HostAdapter read_adapter(const std::filesystem::path& path, const AdapterBase* base = nullptr) {
   if (!names_gguf(path)) {
@@ -44,34 +58,30 @@ inline HostAdapter read_adapter(const std::filesystem::path& path, const Adapter
     });
     return read_peft(path);
   }
-  std::optional<AttentionHeads> heads;
-  if (base != nullptr) heads = AttentionHeads(base->spec);
-  return read_gguf_adapter(path, heads);
+  if (base == nullptr) return read_gguf_adapter(path);
+  const GgufFile file(path);
+  const auto architecture = file.get<std::string_view>("general.architecture");
+  check(architecture == base->architecture, [&] {
+    return Error("an adapter of another base", detail::place(path.string(), "general.architecture"),
+                 base->architecture + ", as " + base->name, std::string(architecture));
+  });
+  return read_gguf_adapter(file, AttentionHeads(base->spec));
 }
 
-struct AdapterOptions {
-  const AdapterBase* base = nullptr;  ///< GGUF adapters need it
-  DType dtype = DType::f32;           ///< F32, F16 or, in folders, BF16
-  std::string base_model = "";        ///< the name that a folder gives its base; if empty, where `base` lies
-};
+/// What an adapter's file says besides factors.
+inline AdapterOptions adapter_options(const std::filesystem::path& path) {
+  return names_gguf(path) ? gguf_adapter_options(path) : peft_options(path);
+}
 
-/// Gives the rank of a folder's linears; 0 for a file.
+/// Gives the rank of a folder's linears; 0 for a GGUF file, which needs AdapterBase::options().
 inline Index write_adapter(const std::filesystem::path& path, const HostAdapter& adapter,
                            const AdapterOptions& options = {}) {
-  const AdapterBase* const base = options.base;
-  if (!names_gguf(path)) {
-    PeftOptions peft{.base_model = options.base_model, .dtype = options.dtype};
-    if (base != nullptr) peft.layers = base->spec.layers;
-    if (base != nullptr && peft.base_model.empty()) peft.base_model = base->name;
-    return write_peft(path, adapter, peft);
-  }
-  check(base != nullptr, [&] {
+  if (!names_gguf(path)) return write_peft(path, adapter, options);
+  check(!options.architecture.empty(), [&] {
     return Error("the base's architecture is not known", path.string(),
                  "a base model: GGUF adapters name their base's architecture", "none");
   });
-  write_gguf_adapter(
-      path, adapter,
-      {.architecture = base->architecture, .heads = AttentionHeads(base->spec), .dtype = options.dtype});
+  write_gguf_adapter(path, adapter, options);
   return 0;
 }
 
@@ -88,10 +98,10 @@ inline void check_changes(const HostAdapter& adapter, const std::string& where) 
   check(std::any_of(adapter.linears.begin(), adapter.linears.end(),
                     [](const auto& linear) { return changes(linear.second); }),
         [&] {
-          return Error("the adapter changes nothing", where, "factors that are not zero",
-                       adapter.linears.empty()
-                           ? "no linears"
-                           : "zeros in all " + std::to_string(adapter.linears.size()) + " linears");
+          return Error("the adapter changes nothing", where, "factors and a scale that are not zero",
+                       adapter.linears.empty() ? "no linears"
+                                               : "scale B A of zero in all " +
+                                                     std::to_string(adapter.linears.size()) + " linears");
         });
 }
 

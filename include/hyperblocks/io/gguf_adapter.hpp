@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // LoRA adapters as llama.cpp loads them (--lora): one GGUF file. Its loader multiplies by alpha / rank of
-// each tensor, by 1 where alpha is 0; the writer leaves 1 and has the scale in B. The architecture `llama`
+// each tensor, by 1 where alpha is 0; what is written has one scale as in peft.hpp. The architecture `llama`
 // keeps the rows of queries and keys permuted, which needs the base's heads.
 //   const HostAdapter adapter = read_gguf_adapter("adapter.gguf", AttentionHeads{9, 3});
 #pragma once
@@ -13,13 +13,6 @@
 #include <hyperblocks/io/gguf_writer.hpp>
 
 namespace hyperblocks {
-
-/// How many heads queries and keys have.
-struct AttentionHeads {
-  Index query = 0, key = 0;
-  AttentionHeads(Index query_, Index key_) : query(query_), key(key_) {}
-  explicit AttentionHeads(const DecoderSpec& spec) : query(spec.heads), key(spec.key_heads()) {}
-};
 
 namespace detail {
 
@@ -71,10 +64,12 @@ inline void check_adapter_keys(const GgufFile& file) {
                    "'" + std::string(found) + "'");
     });
   }
+  static const std::set<std::string_view> harmless = {"adapter.type", "adapter.lora.alpha",
+                                                      "adapter.lora.task_name", "adapter.lora.prompt_prefix"};
   for (const auto& [key, value] : file.metadata())
-    check(
-        !key.starts_with("adapter.") || key == "adapter.type" || key == "adapter.lora.alpha",
-        [&, &name = key] { return Error("not supported", place(file.name(), name), "no such key", "one"); });
+    check(!key.starts_with("adapter.") || harmless.contains(key), [&, &name = key] {
+      return Error("not supported", place(file.name(), name), "no such key", "one");
+    });
 }
 
 /// The linear and the factor that a tensor's name means.
@@ -126,15 +121,16 @@ inline HostAdapter read_gguf_adapter(const std::filesystem::path& path,
   return read_gguf_adapter(GgufFile(path), heads);
 }
 
-struct GgufAdapterOptions {
-  std::string architecture = "";             ///< llama, qwen2, qwen3, gemma2 or gemma3: the base's
-  std::optional<AttentionHeads> heads = {};  ///< needed for llama
-  DType dtype = DType::f32;                  ///< F32 or F16
-};
+/// What a file says besides factors.
+inline AdapterOptions gguf_adapter_options(const std::filesystem::path& path) {
+  const GgufFile file(path);
+  return {.architecture = std::string(file.get<std::string_view>("general.architecture")),
+          .dtype = detail::written_type(file)};
+}
 
-/// Ranks may differ between linears: alpha is 0 then, and the rank otherwise, so that every scale is 1.
+/// Ranks may differ between linears: alpha is 0 then, so that every scale is 1, and else scale times rank.
 inline void write_gguf_adapter(const std::filesystem::path& path, const HostAdapter& adapter,
-                               const GgufAdapterOptions& options) {
+                               const AdapterOptions& options) {
   const std::string where = path.string();
   detail::check_writable(adapter, where);
   detail::check_architecture(options.architecture, where);
@@ -148,7 +144,11 @@ inline void write_gguf_adapter(const std::filesystem::path& path, const HostAdap
     auto& stored = bytes[name] = detail::stored_numbers(numbers, options.dtype, detail::place(where, name));
     tensors[name] = {block_format(options.dtype == DType::f16 ? 1 : 0), std::move(shape), stored};
   };
-  std::set<Index> ranks;
+  const Index first = std::max<Index>(adapter.linears.begin()->second.rank, 1);
+  const bool equal = std::all_of(adapter.linears.begin(), adapter.linears.end(), [&](const auto& linear) {
+    return std::max<Index>(linear.second.rank, 1) == first;
+  });
+  const double scale = equal ? detail::written_scale(adapter, options.dtype) : 1;
   for (const auto& [at, factors] : adapter.linears) {
     const auto& [in, out] = factors.size;
     check(factors.bias.empty(), [&, &place = at] {
@@ -158,19 +158,18 @@ inline void write_gguf_adapter(const std::filesystem::path& path, const HostAdap
     HostFactors plain = factors;
     plain.rank = std::max<Index>(factors.rank, 1);
     plain.a.resize(static_cast<std::size_t>(plain.rank * in));
-    plain.b = detail::scaled_b(factors, plain.rank);
+    plain.b = detail::scaled_b(factors, plain.rank, scale);
     detail::permute_heads(plain, at.projection, options.architecture, options.heads, true, where);
     const std::string tensor = "blk." + std::to_string(at.layer) + "." +
                                std::string(detail::names_of(at.projection).gguf) + ".weight";
     add(tensor + ".lora_a", {plain.rank, in}, plain.a);
     add(tensor + ".lora_b", {out, plain.rank}, plain.b);
-    ranks.insert(plain.rank);
   }
   write_gguf(path,
              {{"general.architecture", options.architecture},
               {"general.type", "adapter"},
               {"adapter.type", "lora"},
-              {"adapter.lora.alpha", ranks.size() == 1 ? static_cast<float>(*ranks.begin()) : 0.0f}},
+              {"adapter.lora.alpha", equal ? static_cast<float>(scale * static_cast<double>(first)) : 0.0f}},
              tensors);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // LoRA adapters as PEFT keeps them: a folder with adapter_config.json and adapter_model.safetensors. What the
-// reader cannot take over exactly is an Error that names it. The writer leaves nothing to a loader's scaling:
-// the scale is in B, lora_alpha is the rank, and all linears have one rank, padded with zeros.
+// reader cannot take over exactly is an Error that names it. What is written has one rank, padded with zeros,
+// and one scale, which is 1 (the linears' own is in B) unless that would round numbers of 16 bits again.
 //   const HostAdapter adapter = read_peft("folder");    write_peft("other", adapter, {.base_model = "name"});
 #pragma once
 
@@ -45,10 +45,11 @@ class PeftPattern {
                   "at most 256 characters that Python and ECMAScript read alike", found);
     };
     if (key_.size() > longest) refuse(std::to_string(key_.size()) + " characters");
-    for (std::size_t i = 0; i + 1 < key_.size(); ++i) {
-      if (key_[i] == '[' && std::string_view("[:=.").find(key_[i + 1]) != std::string_view::npos)
-        refuse("'" + key_.substr(i, 2) + "'");
-      if (key_[i] != '\\') continue;
+    for (std::size_t i = 0; i < key_.size(); ++i) {
+      if (static_cast<unsigned char>(key_[i]) >= 128) refuse("'" + key_ + "'");
+      for (const std::string_view other : {"[]", "[^]", "[:", "[=", "[.", "*+", "++", "?+", "}+"})
+        if (std::string_view(key_).substr(i).starts_with(other)) refuse("'" + std::string(other) + "'");
+      if (key_[i] != '\\' || i + 1 == key_.size()) continue;
       const char escaped = key_[++i];
       if (std::isalnum(static_cast<unsigned char>(escaped)) != 0 &&
           std::string_view("dDwWsSbB").find(escaped) == std::string_view::npos)
@@ -178,6 +179,7 @@ class PeftConfig {
 /// A tensor's name in its parts.
 struct PeftName {
   HostAdapter::Place place;
+  std::string_view prefix;                ///< what stands before "layers"
   std::string module;                     ///< as patterns see it: model.layers.3.self_attn.q_proj
   std::string StoredFactors::*part = {};  ///< whether it is A, B or C
 
@@ -219,6 +221,7 @@ struct PeftName {
       const auto projection = linear_of(rest.substr(dot + 1), &ParameterName::hugging_face);
       if (!layer || !projection) return false;
       place = {*layer, *projection};
+      prefix = before.model;
       return true;
     }
     return false;
@@ -251,8 +254,7 @@ inline HostAdapter adapter_from_peft(const PeftConfig& config, const Safetensors
                    std::to_string(factors.rank));
     });
     factors.scale = config.scale(module);
-    for (float& number : factors.bias)  // PEFT scales it as it scales B
-      number = static_cast<float>(static_cast<double>(number) * factors.scale);
+    factors.bias = times(factors.bias, factors.scale);  // as PEFT does
     adapter.linears.emplace(at, std::move(factors));
   }
   return adapter;
@@ -264,22 +266,34 @@ inline HostAdapter read_peft(const std::filesystem::path& folder) {
   const auto config = folder / "adapter_config.json", weights = folder / "adapter_model.safetensors";
   for (const auto& file : {config, weights})
     check(std::filesystem::exists(file), [&] {
+      const bool pickled = std::filesystem::exists(folder / "adapter_model.bin");
       return Error("a file is missing", file.string(),
-                   "a PEFT adapter: adapter_config.json and "
-                   "adapter_model.safetensors",
-                   "no such file");
+                   "a PEFT adapter: adapter_config.json and adapter_model.safetensors",
+                   pickled ? "adapter_model.bin: save it anew with safe_serialization=True" : "no such file");
     });
   const MappedFile text(config);
   return detail::adapter_from_peft(detail::PeftConfig(text.bytes(), config.string()),
                                    SafetensorsFile(weights), weights.string());
 }
 
-/// What a folder says it was made for; empty if it does not.
-inline std::string peft_base_model(const std::filesystem::path& folder) {
-  const auto config = folder / "adapter_config.json";
-  return JsonObject(read_json(config), config.string())
-      .find<std::string>("base_model_name_or_path")
-      .value_or("");
+/// What a folder says besides factors.
+inline AdapterOptions peft_options(const std::filesystem::path& folder) {
+  const auto path = folder / "adapter_config.json", weights = folder / "adapter_model.safetensors";
+  const JsonObject config(read_json(path), path.string());
+  const SafetensorsFile file(weights);
+  const auto text = [&](const char* key) { return config.find<std::string>(key).value_or(""); };
+  AdapterOptions options{.base_model = text("base_model_name_or_path"),
+                         .task = text("task_type"),
+                         .dtype = detail::written_type(file)};
+  std::set<std::string> prefixes;
+  for (const auto& [name, tensor] : file.tensors())
+    prefixes.emplace(detail::PeftName(name, weights.string()).prefix);
+  check(prefixes.size() == 1, [&] {
+    return Error("not one kind of base", weights.string(), "one prefix before 'layers'",
+                 std::to_string(prefixes.size()));
+  });
+  options.prefix = *prefixes.begin();
+  return options;
 }
 
 /// The smallest --max-lora-rank with which vLLM loads an adapter of that rank; 0: none.
@@ -289,94 +303,108 @@ constexpr Index vllm_rank(Index rank) {
   return 0;
 }
 
-struct PeftOptions {
-  std::string base_model = "";    ///< what the adapter was made for: base_model_name_or_path
-  DType dtype = DType::f32;       ///< F32, F16 or BF16
-  Index layers = 0;               ///< of the base, if known: an adapter of all of them need not name them
-  std::string prefix = "model.";  ///< what stands before "layers" in the base's modules
-};
-
 namespace detail {
+
+inline std::string peft_module(const HostAdapter::Place& at, const AdapterOptions& options) {
+  return options.prefix + "layers." + std::to_string(at.layer) + "." +
+         std::string(names_of(at.projection).hugging_face);
+}
 
 /// Which modules PEFT is to change, exactly those of the adapter: by their short names and the layers where
 /// all of these layers have them all, else one by one.
-inline void add_targets(nlohmann::ordered_json& config, const HostAdapter& adapter, Index layers) {
+inline void add_targets(nlohmann::ordered_json& config, const HostAdapter& adapter,
+                        const AdapterOptions& options) {
   std::map<Projection, std::set<Index>> of;
   std::set<Index> all;
   for (const auto& [at, factors] : adapter.linears) {
     of[at.projection].insert(at.layer);
     all.insert(at.layer);
   }
-  const bool regular =
-      std::all_of(of.begin(), of.end(), [&](const auto& layers_of) { return layers_of.second == all; });
+  // Without "model." PEFT finds no layers' numbers; behind "language_model" others have layers of these
+  // names.
+  bool regular = options.prefix == "model.";
+  for (const auto& [projection, layers] : of) regular = regular && layers == all;
   std::vector<std::string> targets;
   if (regular) {
     for (const auto& [projection, unused] : of) {
       const std::string_view name = names_of(projection).hugging_face;
       targets.emplace_back(name.substr(name.find('.') + 1));
     }
-    if (static_cast<Index>(all.size()) != layers) config["layers_to_transform"] = all;
+    if (static_cast<Index>(all.size()) != options.layers) config["layers_to_transform"] = all;
   } else {
-    for (const auto& [at, factors] : adapter.linears)
-      targets.push_back("layers." + std::to_string(at.layer) + "." +
-                        std::string(names_of(at.projection).hugging_face));
+    for (const auto& [at, factors] : adapter.linears) targets.push_back(peft_module(at, options));
   }
   config["target_modules"] = targets;
 }
 
-inline std::string peft_config(const HostAdapter& adapter, Index rank, bool bias,
-                               const PeftOptions& options) {
+/// Factors as a folder's tensors: of one rank, with what the loader's scale leaves.
+struct PeftTensors {
+  Index rank = 1;
+  bool bias = false;
+  double scale = 1;
+  std::map<std::string, StoredTensor> stored;
+
+  PeftTensors(const HostAdapter& adapter, const AdapterOptions& options, const std::string& where)
+      : scale(written_scale(adapter, options.dtype)) {
+    for (const auto& [at, factors] : adapter.linears) {
+      rank = std::max(rank, factors.rank);
+      bias = bias || !factors.bias.empty();
+    }
+    for (const auto& [at, factors] : adapter.linears) {
+      const std::string module = "base_model.model." + peft_module(at, options);
+      const auto& [in, out] = factors.size;
+      const auto add = [&](const char* name, std::vector<Index> shape, std::span<const float> numbers) {
+        auto& bytes = bytes_[module + name] =
+            stored_numbers(numbers, options.dtype, place(where, module + name));
+        stored[module + name] = {options.dtype, std::move(shape), bytes};
+      };
+      std::vector<float> a = factors.a, c = times(factors.bias, 1 / scale);
+      a.resize(static_cast<std::size_t>(rank * in));
+      c.resize(static_cast<std::size_t>(out));
+      add(".lora_A.weight", {rank, in}, a);
+      add(".lora_B.weight", {out, rank}, scaled_b(factors, rank, scale));
+      if (bias) add(".lora_B.bias", {out}, c);
+    }
+  }
+
+ private:
+  std::map<std::string, std::vector<std::byte>> bytes_;
+};
+
+inline std::string peft_config(const HostAdapter& adapter, const PeftTensors& tensors,
+                               const AdapterOptions& options) {
   nlohmann::ordered_json config = {
-      {"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", options.base_model},
-      {"r", rank},           {"lora_alpha", rank},       {"lora_dropout", 0.0},
-      {"bias", "none"},      {"lora_bias", bias},        {"fan_in_fan_out", false},
+      {"peft_type", "LORA"}, {"task_type", nullptr},       {"base_model_name_or_path", options.base_model},
+      {"r", tensors.rank},   {"lora_alpha", tensors.rank}, {"lora_dropout", 0.0},
+      {"bias", "none"},      {"lora_bias", tensors.bias},  {"fan_in_fan_out", false},
       {"use_rslora", false}, {"inference_mode", true}};
-  add_targets(config, adapter, options.layers);
+  if (!options.task.empty()) config["task_type"] = options.task;
+  if (tensors.scale != 1) config["lora_alpha"] = tensors.scale * static_cast<double>(tensors.rank);
+  add_targets(config, adapter, options);
   return config.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace detail
 
-/// Writes a folder and gives the rank of its linears: the largest. Any old config goes first and the new one
-/// comes last: what a crash leaves is the old adapter, the new one or an Error.
+/// Writes a folder and gives the rank of its linears: the largest. Nothing old is touched before both files
+/// are on the disk; then the old config goes first and the new one comes last, as none may stand beside
+/// another's weights: what a crash leaves is the old adapter, the new one or an Error.
 inline Index write_peft(const std::filesystem::path& folder, const HostAdapter& adapter,
-                        const PeftOptions& options = {}) {
+                        const AdapterOptions& options = {}) {
   detail::check_writable(adapter, folder.string());
-  Index rank = 1;
-  bool bias = false;
-  for (const auto& [at, factors] : adapter.linears) {
-    rank = std::max(rank, factors.rank);
-    bias = bias || !factors.bias.empty();
-  }
-  std::map<std::string, std::vector<std::byte>> bytes;
-  std::map<std::string, StoredTensor> tensors;
-  const auto add = [&](const std::string& name, std::vector<Index> shape, std::span<const float> numbers) {
-    auto& stored = bytes[name] = detail::stored_numbers(numbers, options.dtype, detail::place(folder, name));
-    tensors[name] = {options.dtype, std::move(shape), stored};
-  };
-  for (const auto& [at, factors] : adapter.linears) {
-    const std::string module = "base_model.model." + options.prefix + "layers." + std::to_string(at.layer) +
-                               "." + std::string(detail::names_of(at.projection).hugging_face);
-    const auto& [in, out] = factors.size;
-    std::vector<float> a = factors.a, c = factors.bias;
-    a.resize(static_cast<std::size_t>(rank * in));
-    c.resize(static_cast<std::size_t>(out));
-    add(module + ".lora_A.weight", {rank, in}, a);
-    add(module + ".lora_B.weight", {out, rank}, detail::scaled_b(factors, rank));
-    if (bias) add(module + ".lora_B.bias", {out}, c);
-  }
-  const std::string text = detail::peft_config(adapter, rank, bias, options);
-  std::error_code failure;
-  std::filesystem::create_directories(folder, failure);
-  if (!failure) std::filesystem::remove(folder / "adapter_config.json", failure);
-  check(!failure, [&] {
-    return Error("a file operation failed", folder.string(), "a folder to write to", failure.message());
-  });
-  write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
-  AtomicFile config(folder / "adapter_config.json");
+  const detail::PeftTensors tensors(adapter, options, folder.string());
+  const std::string text = detail::peft_config(adapter, tensors, options);
+  make_folder(folder);
+  AtomicFile weights(folder / "adapter_model.safetensors"), config(folder / "adapter_config.json");
+  write_safetensors(weights, tensors.stored, {{"format", "pt"}});
   config.write(std::as_bytes(std::span(text)));
+  weights.synchronise();
+  config.synchronise();
+  if (::unlink(config.target().c_str()) != 0 && errno != ENOENT)
+    throw_system_error(config.target(), "unlink");
+  weights.commit();
   config.commit();
-  return rank;
+  return tensors.rank;
 }
 
 }  // namespace hyperblocks
