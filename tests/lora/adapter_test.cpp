@@ -4,6 +4,8 @@
 // in one batch.
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include <hyperblocks/hyperblocks.hpp>
 
 namespace hb = hyperblocks;
@@ -157,6 +159,41 @@ TEST_CASE("gradients arrive in an adapter of the same type") {
         }
       },
       lora, gradient);
+}
+
+TEST_CASE("an adapter learns") {
+  World w;
+  auto& [cpu, random, params, positions, ids] = w;
+  hb::Tensor<std::int32_t, Cpu, dyn> labels(cpu, 12);
+  for (Index i = 0; i < 12; ++i) labels.data()[i] = static_cast<std::int32_t>(i * 3 % spec.vocabulary);
+  // [train]
+  using Lora =
+      hb::Adapter<Model::spec, hb::AdapterSpec{.rank = 4, .targets = hb::query_and_value}, float, Cpu>;
+  Lora lora(cpu), gradient(cpu);
+  Lora::initialise(cpu, lora, random, 0.5);
+  hb::Tensor<float, Cpu, dyn, Model::vocabulary> logits(cpu, ids.size()), dlogits(cpu, ids.size());
+  hb::Tensor<float, Cpu, dyn> losses(cpu, ids.size());
+  Model::Gradients none;  // what belongs to the base learns nothing
+  for (int step = 0; step < 20; ++step) {
+    const hb::ArenaScope scope(cpu);  // the tape's memory goes with the step
+    Model::Tape tape;
+    Model::forward(cpu, params,
+                   {.ids = ids, .sequences = 3, .rotary = positions, .updates = lora.updates<Model>()},
+                   {.logits = logits}, &tape);
+    hb::ops::cross_entropy<float>(cpu, logits, labels, 0, losses, dlogits);
+    Model::backward(cpu, params, tape, {.logits = dlogits}, {.updates = gradient.gradients<Model>()}, none,
+                    hb::Write::assign);
+    hb::visit([&](const std::string&, auto& value,
+                  const auto& slope) { hb::ops::scale_add<float>(cpu, -0.02, slope, value); },
+              lora, gradient);
+  }
+  // [/train]
+  const auto sum = [&] { return std::accumulate(losses.data(), losses.data() + losses.size(), 0.0); };
+  const double last = sum();
+  Model::forward(cpu, params, {.ids = ids, .sequences = 3, .rotary = positions}, {.logits = logits});
+  hb::ops::cross_entropy<float>(cpu, logits, labels, 0, losses);
+  CHECK(last < 0.98 * sum());
+  CHECK(lora.layers[1].attention.value.b(0, 0) != 0);
 }
 
 TEST_CASE("several adapters in one batch are each as if alone") {
