@@ -89,11 +89,27 @@ TEST_CASE("logits that are not numbers") {
                   infinity = std::numeric_limits<float>::infinity();
   check_frequencies(frequencies({}, {nan, -infinity, 1, nan, 0}), {0, 0, 1, 0, 0});
   check_frequencies(frequencies({.temperature = 1}, {nan, -infinity, 1, nan, 1}), {0, 0, 0.5, 0, 0.5});
-  std::array<float, 2> none = {nan, nan};
-  CHECK_THROWS_WITH_AS(Sampler({}).next(none), doctest::Contains("every logit is NaN"), Error);
+  check_frequencies(frequencies({.temperature = 1}, {infinity, 1, nan, infinity, -infinity}),
+                    {0.5, 0, 0, 0.5, 0});
+  check_frequencies(frequencies({.temperature = 1, .top_k = 1}, {0, 1, infinity, 2, 3}), {0, 0, 1, 0, 0});
+  check_frequencies(frequencies({.repetition_penalty = 1e-30}, {0, 1, 2, 0, 3}, {1}), {0, 1, 0, 0, 0});
+  std::array<float, 2> none = {nan, -infinity};
+  for (const double temperature : {0, 1})
+    CHECK_THROWS_WITH_AS(Sampler({.temperature = temperature}).next(none),
+                         doctest::Contains("every logit is NaN or -infinity"), Error);
   CHECK_THROWS_WITH_AS(Sampler({}).next({}), doctest::Contains("no logits"), Error);
-  CHECK_THROWS_WITH_AS(Sampler({.temperature = -1}), doctest::Contains("impossible sampling"), Error);
-  CHECK_THROWS_WITH_AS(Sampler({.temperature = nan}), doctest::Contains("impossible sampling"), Error);
+  for (const Sampling& sampling : {Sampling{.temperature = -1},
+                                   {.temperature = nan},
+                                   {.temperature = infinity},
+                                   {.top_k = -1},
+                                   {.top_p = 0},
+                                   {.top_p = 1.5},
+                                   {.min_p = 2},
+                                   {.repetition_penalty = 1e-46},
+                                   {.repetition_penalty = infinity}})
+    CHECK_THROWS_WITH_AS((Sampler(sampling)), doctest::Contains("impossible sampling"), Error);
+  CHECK_THROWS_WITH_AS(Sampler({.top_p = 1.5}),
+                       doctest::Contains("top_p (Sampler): expected 1e-30 to 1, found 1.5"), Error);
   CHECK_THROWS_WITH_AS(Sampler({.repetition_penalty = 2}).next(none, Tokens{2}),
                        doctest::Contains("a seen token is out of range"), Error);
 }
@@ -159,4 +175,45 @@ TEST_CASE("continuations end at a stop token, when told, or when there are enoug
   CHECK(model.generate({}, {}).empty());
   CHECK_THROWS_WITH_AS(model.generate({prompt, {}}, {}), doctest::Contains("an empty prompt"), Error);
   CHECK_THROWS_WITH_AS(model.generate({{3, 23}}, {}), doctest::Contains("an id is out of range"), Error);
+}
+
+TEST_CASE("continuations end with the positions, and why each one ended is told") {
+  Loaded model;
+  const std::vector<Tokens> prompts = {Tokens(60, 3), Tokens(64, 5), {7}, {9, 1}};
+  const Tokens fourth = model.generate({prompts[3]}, {.most = 5})[0];
+  std::array<std::optional<hb::Ending>, 4> endings;
+  hb::GenerationOptions options{.most = std::numeric_limits<Index>::max()};
+  options.each = [made = 0](std::size_t prompt, std::int32_t) mutable { return prompt != 2 || ++made < 3; };
+  options.ended = [&](std::size_t prompt, hb::Ending why) {
+    CHECK(!endings[prompt]);
+    endings[prompt] = why;
+  };
+  const auto found = model.generate(prompts, options);
+  CHECK(found[0].size() == 5);  // positions 60 to 63 are read, the fifth token is not
+  CHECK(found[1].size() == 1);
+  CHECK(found[2].size() == 3);
+  CHECK(found[3].size() == 63);
+  CHECK(endings[0] == hb::Ending::positions);
+  CHECK(endings[1] == hb::Ending::positions);
+  CHECK(endings[2] == hb::Ending::told);
+  CHECK(endings[3] == hb::Ending::positions);
+  endings = {};
+  options.most = 5, options.stop = {fourth[4]};
+  model.generate(prompts, options);
+  CHECK(endings[0] == hb::Ending::most);
+  CHECK(endings[3] == hb::Ending::stop);
+  CHECK_THROWS_WITH_AS(model.generate({{1}, Tokens(65, 3)}, {}),
+                       doctest::Contains("expected 1 to 64 tokens, found 65 in prompt 1"), Error);
+}
+
+TEST_CASE("an update of some rows of a pass means nothing to a generation") {
+  Loaded model;
+  Model::Updates<const float> updates, linked;
+  linked.layers[1].mlp.up.first_row = 1;
+  updates.layers[1].mlp.up.next = &linked.layers[1].mlp.up;
+  const std::vector<Tokens> prompts = {{3}};
+  CHECK_THROWS_WITH_AS(
+      hb::generate<Model>(model.cpu, model.params, model.positions, prompts, {}, updates),
+      doctest::Contains("an update of some rows (generate: layers.1.mlp.up): expected one for all prompts"),
+      Error);
 }

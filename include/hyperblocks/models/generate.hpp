@@ -17,12 +17,22 @@ namespace hyperblocks {
 
 using Tokens = std::vector<std::int32_t>;
 
+/// Why a continuation has ended.
+enum class Ending : std::uint8_t {
+  most,       ///< it has as many tokens as were asked for
+  stop,       ///< a stop token came
+  told,       ///< GenerationOptions::each said so
+  positions,  ///< its last token stands behind the last position: nothing could follow
+};
+
 struct GenerationOptions {
   Index most = 128;  ///< new tokens for each prompt
   Tokens stop = {};  ///< tokens that end a continuation and are not part of it
   Sampling sampling = {};
   /// Told every new token and the prompt it continues; false ends that continuation.
   std::function<bool(std::size_t prompt, std::int32_t token)> each = {};
+  /// Told once for every prompt.
+  std::function<void(std::size_t prompt, Ending why)> ended = {};
 };
 
 namespace detail {
@@ -42,7 +52,8 @@ class Generation {
         rotary_(rotary),
         options_(options),
         updates_(updates),
-        cache_(device, static_cast<Index>(prompts.size()), capacity(prompts, options.most)),
+        positions_(rotary.full.cosines.rows()),
+        cache_(device, static_cast<Index>(prompts.size()), capacity(prompts)),
         logits_(device, static_cast<Index>(prompts.size())),
         ids_(device, std::max(static_cast<Index>(prompts.size()), chunk)),
         seen_(prompts.begin(), prompts.end()),
@@ -57,10 +68,14 @@ class Generation {
   }
 
   std::vector<Tokens> run() {
-    if (options_.most <= 0) return results_;
+    check_updates();
+    if (options_.most <= 0) {
+      for (std::size_t i = 0; i < seen_.size(); ++i) end(i, Ending::most);
+      return results_;
+    }
     for (std::size_t i = 0; i < seen_.size(); ++i) read_prompt(i);
     std::vector<std::int32_t> next;
-    for (Index made = 0; choose(next) && ++made < options_.most;) {
+    while (choose(next)) {
       device_.upload(ids_.data(), next.data(), next.size() * sizeof(std::int32_t));
       const auto count = static_cast<Index>(next.size());
       pass(0, count, count, true);
@@ -71,17 +86,38 @@ class Generation {
  private:
   static constexpr Index chunk = 512;  // tokens of a prompt in one pass: bounds the memory of long ones
 
-  static Index capacity(std::span<const Tokens> prompts, Index most) {
-    std::size_t longest = 0;
-    for (const Tokens& prompt : prompts) longest = std::max(longest, prompt.size());
-    return static_cast<Index>(longest) + std::max<Index>(most, 0);
+  /// What the longest prompt and its continuation need, which is never more than there are positions.
+  Index capacity(std::span<const Tokens> prompts) const {
+    Index longest = 0;
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const auto size = static_cast<Index>(prompts[i].size());
+      check(size > 0 && size <= positions_, [&] {
+        return Error(size == 0 ? "an empty prompt" : "a prompt longer than the positions", "generate",
+                     "1 to " + std::to_string(positions_) + " tokens",
+                     std::to_string(size) + " in prompt " + std::to_string(i));
+      });
+      longest = std::max(longest, size);
+    }
+    return longest + std::clamp<Index>(options_.most, 0, positions_ - longest);
+  }
+
+  /// Prompts are read one by one, continuations together: a row is not the same one from pass to pass.
+  void check_updates() const {
+    visit(
+        [](const std::string& name, const auto& linear) {
+          each_update(linear, [&](const auto& update) {
+            check(update.first_row == 0 && update.rows == update.all, [&] {
+              return Error("an update of some rows", "generate: " + name, "one for all prompts",
+                           "rows from " + std::to_string(update.first_row) + " on, " +
+                               std::to_string(update.rows) + " of them");
+            });
+          });
+        },
+        updates_);
   }
 
   void read_prompt(std::size_t i) {
     const Tokens& prompt = seen_[i];
-    check(!prompt.empty(), [&] {
-      return Error("an empty prompt", "generate", "one token or more", "prompt " + std::to_string(i));
-    });
     const auto size = static_cast<Index>(prompt.size());
     for (Index first = 0; first < size; first += chunk) {
       const Index count = std::min(chunk, size - first);
@@ -128,6 +164,11 @@ class Generation {
     places_.pop_back(), next.pop_back();
   }
 
+  std::nullopt_t end(std::size_t prompt, Ending why) {
+    if (options_.ended) options_.ended(prompt, why);
+    return std::nullopt;
+  }
+
   /// Nothing where the continuation ends, whether with a token or with a stop token in its place.
   std::optional<std::int32_t> next_token(std::size_t place) {
     const std::size_t prompt = places_[place];
@@ -136,10 +177,13 @@ class Generation {
                    host_.begin() + static_cast<Index>(place + 1) * Model::vocabulary, row_.begin(),
                    [](Scalar number) { return scalar_cast<float>(number); });
     const std::int32_t token = samplers_[prompt].next(row_, seen_[prompt]);
-    if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end()) return {};
+    if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end())
+      return end(prompt, Ending::stop);
     results_[prompt].push_back(token);
     seen_[prompt].push_back(token);
-    if (options_.each && !options_.each(prompt, token)) return {};
+    if (options_.each && !options_.each(prompt, token)) return end(prompt, Ending::told);
+    if (std::ssize(results_[prompt]) >= options_.most) return end(prompt, Ending::most);
+    if (std::ssize(seen_[prompt]) > positions_) return end(prompt, Ending::positions);
     return token;
   }
 
@@ -148,6 +192,7 @@ class Generation {
   typename Model::Rotaries rotary_;
   const GenerationOptions& options_;
   typename Model::template Updates<const Scalar> updates_;
+  Index positions_;  ///< that there are rotary tables of
   typename Model::Cache cache_;
   Tensor<Scalar, Device, dyn, Model::vocabulary> logits_;
   Tensor<std::int32_t, Device, dyn> ids_;
@@ -159,8 +204,9 @@ class Generation {
 };
 }  // namespace detail
 
-/// What follows each prompt: at most options.most tokens, without the token that ended it. Prompts go
-/// together, each as if it were alone, with the seed options.sampling.seed + its number.
+/// What follows each prompt: at most options.most tokens and as many as there are positions for, without the
+/// token that ended it. Prompts go together, each as if it were alone, with the seed options.sampling.seed +
+/// its number. Updates are for all of them.
 template <class Model>
 std::vector<Tokens> generate(
     typename Model::Device& device, const typename Model::Params& params,

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include <hyperblocks/core/check.hpp>
@@ -27,16 +30,19 @@ struct Sampling {
 class Sampler {
  public:
   explicit Sampler(const Sampling& sampling) : sampling_(sampling), random_(sampling.seed) {
-    const auto& s = sampling;
-    check(s.temperature >= 0 && s.top_k >= 0 && s.top_p > 0 && s.min_p >= 0 && s.min_p <= 1 &&
-              s.repetition_penalty > 0,
-          [&] {
-            return Error("impossible sampling", "Sampler",
-                         "temperature, top_k >= 0; top_p, repetition_penalty > 0; 0 <= min_p <= 1",
-                         std::to_string(s.temperature) + ", " + std::to_string(s.top_k) + "; " +
-                             std::to_string(s.top_p) + ", " + std::to_string(s.repetition_penalty) + "; " +
-                             std::to_string(s.min_p));
-          });
+    const auto within = [](const char* what, double value, double least, double most) {
+      check(value >= least && value <= most, [&] {
+        std::ostringstream range, found;
+        range << least << " to " << most, found << value;
+        return Error(std::string("impossible sampling: ") + what, "Sampler", range.str(), found.str());
+      });
+    };
+    constexpr double tiny = 1e-30, huge = 1e30;  // what a float's logits bear
+    within("temperature", sampling.temperature, 0, huge);
+    within("top_k", static_cast<double>(sampling.top_k), 0, std::numeric_limits<double>::max());
+    within("top_p", sampling.top_p, tiny, 1);
+    within("min_p", sampling.min_p, 0, 1);
+    within("repetition_penalty", sampling.repetition_penalty, tiny, huge);
   }
 
   /// `logits` are changed; `seen` are the tokens that the repetition penalty counts, each once.
@@ -73,22 +79,24 @@ class Sampler {
     }
   }
 
-  /// NaN is never the largest; logits that are all NaN are an Error.
+  /// NaN and -infinity, the logit of what may not come, are never the largest.
   static std::int32_t largest(std::span<const float> logits) {
     std::size_t best = logits.size();
+    float most = -std::numeric_limits<float>::infinity();
     for (std::size_t i = 0; i < logits.size(); ++i)
-      if (best == logits.size() ? logits[i] == logits[i] : logits[i] > logits[best]) best = i;
+      if (logits[i] > most) best = i, most = logits[i];
     check(best < logits.size(),
-          [] { return Error("every logit is NaN", "Sampler", "at least one number", "none"); });
+          [] { return Error("every logit is NaN or -infinity", "Sampler", "at least one number", "none"); });
     return static_cast<std::int32_t>(best);
   }
 
-  /// Candidates that top-k, top-p and min-p leave, likeliest first, with e^((logit - largest) / temperature).
+  /// Candidates that top-k, top-p and min-p leave, likeliest first, with e^((logit - largest) / temperature):
+  /// where the largest is infinite, those that equal it.
   void choose_candidates(std::span<const float> logits) {
     const double most = logits[static_cast<std::size_t>(largest(logits))];
     candidates_.clear();
     for (std::size_t i = 0; i < logits.size(); ++i) {
-      const double weight = std::exp((logits[i] - most) / sampling_.temperature);
+      const double weight = logits[i] == most ? 1 : std::exp((logits[i] - most) / sampling_.temperature);
       if (weight > 0) candidates_.push_back({static_cast<std::int32_t>(i), weight});
     }
     const auto count = static_cast<std::size_t>(sampling_.top_k);
