@@ -143,7 +143,11 @@ TEST_CASE("GGUF files: what a Decoder cannot do, and what does not fit") {
   REQUIRE(error_with("GGUF", "GGUF") == "accepted");
   says(error_with("\5" + std::string(7, '\0') + "llama", "\5" + std::string(7, '\0') + "mamba"),
        "found 'mamba'");
-  says(error_with(value("llama.block_count", 4, 3u), value("llama.block_count", 4, 0u)), "layers");
+  says(error_with(value("llama.block_count", 4, 3u), value("llama.block_count", 4, 0u)),
+       "an impossible size (some.gguf: 'llama.block_count'): expected 1 to 65535, found 0");
+  const std::string epsilon = "llama.attention.layer_norm_rms_epsilon";
+  says(error_with(value(epsilon, 6, 1e-6F), value(epsilon, 6, -1.F)),
+       "an impossible number (some.gguf: '" + epsilon + "'): expected more than 0, found -1");
   says(error_with("llama.block_count", "llama.block_kount"), "no such key (some.gguf: 'llama.block_count')");
   says(error_with("llama.rope.freq_base", "llama.split.count___"), "rope_freqs.weight");
   says(error_with(value("llama.attention.value_length", 4, 4u), value("llama.attention.value_length", 4, 6u)),
@@ -207,6 +211,13 @@ TEST_CASE("older spellings and defaults give the same specs") {
                         {"high_freq_factor", 4.0},
                         {"original_max_position_embeddings", 32}}}};
   CHECK(read(patched(patched(config_of("llama3"), no_rope), older)) == read(config_of("llama3")));
+  const Json twice = {{"rope_scaling", config_of("llama3")["rope_parameters"]}};
+  CHECK(read(patched(config_of("llama3"), twice)) == read(config_of("llama3")));
+  Json short_one =
+      patched(config_of("llama3"), {{"rope_parameters", {{"original_max_position_embeddings", nullptr}}}});
+  CHECK(read(short_one).rope_scaling.original_positions == 64);
+  short_one.erase("max_position_embeddings");
+  CHECK(read(short_one).rope_scaling.original_positions == 2048);
   const Json bare = {{"head_dim", nullptr}, {"num_key_value_heads", nullptr}, {"rms_norm_eps", nullptr}};
   CHECK(read(patched(config_of("llama"), bare)).kv_heads == 4);
   CHECK(read(patched(config_of("llama"), bare)).head_width == 4);
@@ -288,17 +299,34 @@ TEST_CASE("what a Decoder cannot do is an error that names the field") {
       {llama_config, {{"hidden_size", "16"}}, "'hidden_size'): expected an integer, found \"16\""},
       {llama_config, {{"hidden_size", 16.5}}, "found 16.5"},
       {llama_config, {{"hidden_size", ~std::uint64_t{0}}}, "found 18446744073709551615"},
-      {llama_config, {{"num_hidden_layers", -1}}, "an impossible size: layers"},
+      {llama_config,
+       {{"num_hidden_layers", -1}},
+       "an impossible size (some.json: 'num_hidden_layers'): expected 1 to 65535, found -1"},
       {llama_config, {{"num_hidden_layers", 1e12}}, "expected an integer"},
-      {llama_config, {{"num_attention_heads", 0}}, "an impossible size: heads"},
+      {llama_config, {{"num_attention_heads", 0}}, "(some.json: 'num_attention_heads'): expected 1 to"},
       {llama_config, {{"num_hidden_layers", 65536}}, "expected 1 to 65535, found 65536"},
+      {llama_config, {{"vocab_size", -1}}, "(some.json: 'vocab_size'): expected 1 to 2147483647, found -1"},
       {llama_config,
        {{"rms_norm_eps", 0}},
-       "an impossible number: epsilon (some.json): expected more than 0"},
-      {llama_config, {{"rope_parameters", {{"rope_theta", -1}}}}, "an impossible number: rope_base"},
-      {config_of("llama3"), {{"rope_parameters", {{"low_freq_factor", 4}}}}, "found 4.000000 and 4.000000"},
-      {config_of("gemma2"), {{"query_pre_attn_scalar", 0}}, "an impossible number: attention_scale"},
-      {config_of("gemma2"), {{"query_pre_attn_scalar", -4}}, "an impossible number: attention_scale"},
+       "an impossible number (some.json: 'rms_norm_eps'): expected more than 0, found 0"},
+      {llama_config,
+       {{"rope_parameters", {{"rope_theta", -1}}}},
+       "(some.json: 'rope_parameters': 'rope_theta'): expected more than 0, found -1"},
+      {config_of("llama3"),
+       {{"rope_parameters", {{"low_freq_factor", 4}}}},
+       "'low_freq_factor'): expected less than the high_freq_factor, 4, found 4"},
+      {config_of("llama3"),
+       {{"rope_parameters", {{"factor", 0}}}},
+       "'factor'): expected more than 0, found 0"},
+      {config_of("gemma2"), {{"query_pre_attn_scalar", 0}}, "'query_pre_attn_scalar'): expected more than 0"},
+      {config_of("gemma2"), {{"query_pre_attn_scalar", -4}}, "more than 0, found -4"},
+      {config_of("gemma2"),
+       {{"attn_logit_softcapping", -1}},
+       "'attn_logit_softcapping'): expected 0 or more"},
+      {llama_config, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", 4}}}}, "found 'yarn'"},
+      {llama_config,
+       {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 4}}}},
+       "two rope scalings (some.json: 'rope_parameters' and 'rope_scaling')"},
       {llama_config, {{"num_key_value_heads", 3}}, "4 heads, 3 key heads"},
       {llama_config, {{"head_dim", 5}}, "width 5"},
       {llama_config, {{"rope_parameters", {{"rope_type", "yarn"}}}}, "'rope_type'): expected default"},
@@ -330,6 +358,19 @@ TEST_CASE("a file that is not JSON, and a folder without a config") {
         std::string::npos);
   std::ofstream(folder.path / "deep.json") << std::string(1 << 20, '[');
   CHECK(error_of([&] { hb::decoder_spec(folder.path / "deep.json"); }).find("malformed JSON") !=
+        std::string::npos);
+  const auto kind = [&](const std::string& contents) {
+    std::ofstream(folder.path / "some.gguf") << contents;
+    return error_of([&] { hb::decoder_spec(folder.path / "some.gguf"); });
+  };
+  CHECK(kind("GGU").find("expected the letters GGUF at its beginning, found text") != std::string::npos);
+  CHECK(kind("").find("found an empty file") != std::string::npos);
+  const fs::path loop = folder.path / "loop";
+  fs::create_symlink(loop, loop);
+  CHECK(error_of([&] { hb::decoder_spec(loop); }).find("Too many levels of symbolic links") !=
+        std::string::npos);
+  const auto tensors = fixtures / "models/llama/model.safetensors";
+  CHECK(error_of([&] { hb::decoder_spec(tensors); }).find("expected JSON, found a safetensors file") !=
         std::string::npos);
   fs::remove(folder.path / "config.json");
   CHECK(error_of([&] { hb::decoder_spec(folder.path); }).find("No such file") != std::string::npos);
@@ -366,4 +407,6 @@ TEST_CASE("the header of a spec") {
       "    .rope_scaling = {\n        .kind = hyperblocks::RopeScaling::Kind::llama3,\n        .factor = "
       "8,\n");
   holds("    },\n    .window_rope_base = 0,\n};\n");
+  const std::string encoder = hb::spec_header(hb::TextEncoderSpec{}, "my_encoder", "config.json");
+  CHECK(encoder.ends_with("        .factor = 1,\n    },\n};\n"));
 }

@@ -109,6 +109,9 @@ TEST_CASE("an empty file, none, and what is not a file") {
   CHECK(MappedFile(folder.path / "empty").bytes().empty());
   CHECK_THROWS_WITH_AS(MappedFile(folder.path / "none"),
                        doctest::Contains("expected open to succeed, found No such file"), Error);
+  REQUIRE(::mkfifo((folder.path / "pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(MappedFile(folder.path / "pipe"),  // without waiting for a writer
+                       doctest::Contains("expected a regular file, found another kind"), Error);
   CHECK_THROWS_WITH_AS(MappedFile{folder.path},
                        doctest::Contains("expected a regular file, found another kind"), Error);
 }

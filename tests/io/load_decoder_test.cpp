@@ -268,6 +268,22 @@ TEST_CASE("tensors that are missing, left over or misshapen are named") {
   says("expected only those of its spec, found 'model.layers.3.input_layernorm.weight'");
 }
 
+TEST_CASE("a tied model's second matrix is a copy, or an error") {
+  Copy copy("qwen2");
+  hb::Cpu cpu({.threads = 1});
+  const auto load = [&] { hb::loaded_decoder<Model<qwen2>>(cpu, copy.path); };
+  const hb::SafetensorsFile file(fixtures / "models/qwen2/model.safetensors");
+  std::map<std::string, hb::StoredTensor> tensors = file.tensors();
+  tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
+  hb::write_safetensors(copy.path / "model.safetensors", tensors);
+  CHECK_NOTHROW(load());
+  const std::vector<std::byte> zeros(tensors["lm_head.weight"].bytes.size());
+  tensors["lm_head.weight"].bytes = zeros;
+  hb::write_safetensors(copy.path / "model.safetensors", tensors);
+  CHECK_THROWS_WITH_AS(load(), doctest::Contains("'lm_head.weight'): expected the embedding's numbers"),
+                       hb::Error);
+}
+
 TEST_CASE("another model, and what is no model") {
   hb::Cpu cpu({.threads = 1});
   const auto load = [&](const fs::path& path) { hb::loaded_decoder<Model<llama>>(cpu, path); };
@@ -281,6 +297,9 @@ TEST_CASE("another model, and what is no model") {
   CHECK_THROWS_WITH_AS(load(fixtures / "models/llama/model.safetensors"),
                        doctest::Contains("or a GGUF file, found another file"), hb::Error);
   CHECK_THROWS_WITH_AS(load(fixtures / "none"), doctest::Contains("No such file"), hb::Error);
+  Model<llama>::Params none;
+  CHECK_THROWS_WITH_AS(hb::load_decoder<Model<llama>>(cpu, none, fixtures / "models/llama"),
+                       doctest::Contains("parameters without memory"), hb::Error);
 }
 
 TEST_CASE("progress: every tensor, all bytes at the end") {

@@ -98,6 +98,21 @@ TEST_CASE("what does not fit an encoder is an error") {
   CHECK_THROWS_WITH_AS(hb::embed<Encoder>(cpu, params, positions, {}), doctest::Contains("found 0"), Error);
 }
 
+TEST_CASE("what a config of an encoder gets wrong is an error that names the field") {
+  const auto config = hb::read_json(folder("bert") / "config.json");
+  const auto check_field = [&](const char* key, const nlohmann::json& value, const char* message) {
+    auto wrong = config;
+    wrong[key] = value;
+    CHECK_THROWS_WITH_AS(hb::text_encoder_spec_from_config(wrong, "some.json"), doctest::Contains(message),
+                         Error);
+  };
+  check_field("num_hidden_layers", 0, "(some.json: 'num_hidden_layers'): expected 1 to 65535, found 0");
+  check_field("type_vocab_size", -1, "(some.json: 'type_vocab_size'): expected 0 to 2147483647, found -1");
+  check_field("num_attention_heads", 5,
+              "'num_attention_heads'): expected a divisor of hidden_size, 16, found 5");
+  check_field("layer_norm_eps", 0, "(some.json: 'layer_norm_eps'): expected more than 0, found 0");
+}
+
 TEST_CASE("weights kept as bf16 give nearly the same") {
   using Encoder = hb::TextEncoder<bert, float, Cpu, hb::Frozen<hb::bf16>>;
   Cpu cpu;

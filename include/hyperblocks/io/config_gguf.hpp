@@ -22,12 +22,16 @@ class GgufConfig {
   const std::string& architecture() const { return architecture_; }
   std::string full(const std::string& key) const { return architecture_ + "." + key; }
   std::string where(const std::string& key) const { return place(file_->name(), full(key)); }
-  Index size(const std::string& key) const { return file_->get<Index>(full(key)); }
-  std::optional<Index> find_size(const std::string& key) const { return file_->find<Index>(full(key)); }
-  double number(const std::string& key) const { return meant(file_->get<float>(full(key))); }
-  std::optional<double> find_number(const std::string& key) const {
-    if (const auto value = file_->find<float>(full(key))) return meant(*value);
-    return std::nullopt;
+  std::optional<Index> find(const std::string& key) const { return file_->find<Index>(full(key)); }
+  Index size(const std::string& key, Index most = largest_size) const {
+    return checked_size(file_->get<Index>(full(key)), where(key), most);
+  }
+  Index size_or(const std::string& key, Index otherwise) const { return find(key) ? size(key) : otherwise; }
+  double number(const std::string& key, bool or_zero = false) const {
+    return checked_number(meant(file_->get<float>(full(key))), where(key), or_zero);
+  }
+  double number_or(const std::string& key, double otherwise, bool or_zero = false) const {
+    return file_->find<float>(full(key)) ? number(key, or_zero) : otherwise;
   }
 
  private:
@@ -79,8 +83,8 @@ inline void read_rope_factors(const GgufFile& file, DecoderSpec& spec) {
 }
 
 inline void read_rope(const GgufConfig& config, DecoderSpec& spec) {
-  spec.rope_base = config.find_number("rope.freq_base").value_or(10000);
-  const auto rotated = config.find_size("rope.dimension_count").value_or(spec.width());
+  spec.rope_base = config.number_or("rope.freq_base", 10000);
+  const auto rotated = config.find("rope.dimension_count").value_or(spec.width());
   check(rotated == spec.width(), [&] {
     return Error("not supported", config.where("rope.dimension_count"), std::to_string(spec.width()),
                  std::to_string(rotated));
@@ -90,8 +94,8 @@ inline void read_rope(const GgufConfig& config, DecoderSpec& spec) {
     return Error("a rope scaling that is not supported", config.where("rope.scaling.type"), "none or linear",
                  std::string(kind));
   });
-  const auto older = config.find_number("rope.scale_linear").value_or(1);
-  const auto factor = config.find_number("rope.scaling.factor").value_or(older);
+  const auto older = config.number_or("rope.scale_linear", 1, true);
+  const auto factor = config.number_or("rope.scaling.factor", older, true);
   if (kind == "linear" && factor != 0 && factor != 1)
     spec.rope_scaling = {.kind = RopeScaling::Kind::linear, .factor = factor};
   read_rope_factors(config.file(), spec);
@@ -110,7 +114,7 @@ inline std::vector<bool> read_windows(const GgufConfig& config, Index layers) {
     return windows;
   }
   const Index usual = config.architecture() == "gemma2" ? 2 : config.architecture() == "gemma3" ? 6 : 0;
-  const Index pattern = config.find_size(key).value_or(usual);
+  const Index pattern = config.find(key).value_or(usual);
   std::vector<bool> windows(static_cast<std::size_t>(layers), true);
   for (Index i = pattern; pattern > 0 && i <= layers; i += pattern)
     windows[static_cast<std::size_t>(i - 1)] = false;
@@ -125,9 +129,9 @@ inline void read_gemma(const GgufConfig& config, DecoderSpec& spec) {
   if (spec.layers == (second ? 46 : 62))
     set_attention_scale(spec,
                         1 / std::sqrt(static_cast<double>(spec.hidden) / static_cast<double>(spec.heads)));
-  spec.attention_soft_cap = config.find_number("attn_logit_softcapping").value_or(second ? 50 : 0);
-  spec.logit_soft_cap = config.find_number("final_logit_softcapping").value_or(second ? 30 : 0);
-  if (!second) spec.window_rope_base = config.find_number("rope.freq_base_swa").value_or(10000);
+  spec.attention_soft_cap = config.number_or("attn_logit_softcapping", second ? 50 : 0, true);
+  spec.logit_soft_cap = config.number_or("final_logit_softcapping", second ? 30 : 0, true);
+  if (!second) spec.window_rope_base = config.number_or("rope.freq_base_swa", 10000);
 }
 
 inline void refuse_unsupported(const GgufConfig& config) {
@@ -137,7 +141,7 @@ inline void refuse_unsupported(const GgufConfig& config) {
     return Error("a kind of model that is not supported", place(file.name(), "general.architecture"),
                  "llama, qwen2, qwen3, gemma2 or gemma3", "'" + config.architecture() + "'");
   });
-  const auto experts = config.find_size("expert_count").value_or(0);
+  const auto experts = config.find("expert_count").value_or(0);
   check(experts == 0, [&] {
     return Error("not supported", config.where("expert_count"), "no experts", std::to_string(experts));
   });
@@ -158,17 +162,17 @@ inline DecoderSpec decoder_spec_from_gguf(const GgufFile& file) {
   detail::refuse_unsupported(config);
   const auto& table = file.tensor("token_embd.weight").shape;
   DecoderSpec spec;
-  spec.vocabulary = table.empty() ? 0 : table[0];
+  spec.vocabulary =
+      detail::checked_size(table.empty() ? 0 : table[0], detail::place(file.name(), "token_embd.weight"));
   spec.hidden = config.size("embedding_length");
-  spec.layers = config.size("block_count");
+  spec.layers = config.size("block_count", detail::most_layers);
   spec.heads = config.size("attention.head_count");
-  spec.kv_heads = config.find_size("attention.head_count_kv").value_or(spec.heads);
-  spec.head_width =
-      config.find_size("attention.key_length").value_or(spec.heads > 0 ? spec.hidden / spec.heads : 0);
+  spec.kv_heads = config.size_or("attention.head_count_kv", spec.heads);
+  spec.head_width = config.size_or("attention.key_length", spec.hidden / spec.heads);
   spec.inner = config.size("feed_forward_length");
   spec.positions = config.size("context_length");
-  detail::check_sizes(spec, config.where("attention.head_count"));
-  const Index values = config.find_size("attention.value_length").value_or(spec.head_width);
+  detail::check_heads(spec, config.where("attention.head_count"));
+  const Index values = config.find("attention.value_length").value_or(spec.head_width);
   check(values == spec.head_width, [&] {
     return Error("not supported", config.where("attention.value_length"), std::to_string(spec.head_width),
                  std::to_string(values));
@@ -179,16 +183,15 @@ inline DecoderSpec decoder_spec_from_gguf(const GgufFile& file) {
   spec.tied = !file.contains("output.weight");
   if (config.architecture().starts_with("gemma")) detail::read_gemma(config, spec);
   detail::read_rope(config, spec);
-  if (const auto scale = config.find_number("attention.scale"); scale && *scale != 0)
-    detail::set_attention_scale(spec, *scale);
+  if (const double scale = config.number_or("attention.scale", 0, true); scale != 0)
+    detail::set_attention_scale(spec, scale);
   const Index usual = config.architecture() == "gemma2" ? 4096 : 0;
-  const Index window = config.find_size("attention.sliding_window").value_or(usual);
+  const Index window = config.find("attention.sliding_window").value_or(usual);
   if (window == 0)
     spec.window_rope_base = 0;
   else
     detail::set_windows(spec, detail::read_windows(config, spec.layers), window,
                         config.where("attention.sliding_window_pattern"));
-  detail::check_numbers(spec, file.name());
   return spec;
 }
 

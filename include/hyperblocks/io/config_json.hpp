@@ -12,10 +12,16 @@
 namespace hyperblocks {
 namespace detail {
 
-/// The values of fields that a family's files may leave out. Sizes are always written, except by Gemma 3.
+/// The values of fields that a family's files may leave out. Sizes of matrices are always written, except by
+/// Gemma 3.
 inline nlohmann::json config_defaults(const std::string& family) {
   nlohmann::json defaults = {
       {"hidden_act", "silu"}, {"rms_norm_eps", 1e-6}, {"rope_theta", 1e4}, {"tie_word_embeddings", false}};
+  const Index positions = family == "llama"            ? 2048
+                          : family == "mistral"        ? 131072
+                          : family.starts_with("qwen") ? 32768
+                                                       : 8192;
+  defaults["max_position_embeddings"] = positions;
   if (family == "mistral") defaults.update({{"sliding_window", 4096}, {"num_key_value_heads", 8}});
   if (family == "qwen2" || family == "qwen3")
     defaults.update({{"sliding_window", 4096}, {"max_window_layers", 28}, {"num_key_value_heads", 32}});
@@ -40,6 +46,20 @@ inline nlohmann::json config_defaults(const std::string& family) {
                      {"rope_theta", 1e6},
                      {"rope_local_base_freq", 1e4}});
   return defaults;
+}
+
+inline Index config_size(const JsonObject& config, const std::string& key, Index most = largest_size) {
+  return checked_size(config.get<Index>(key), config.where(key), most);
+}
+inline Index config_size_or(const JsonObject& config, const std::string& key, Index otherwise) {
+  return config.contains(key) ? config_size(config, key) : otherwise;
+}
+inline double config_number(const JsonObject& config, const std::string& key, bool or_zero = false) {
+  return checked_number(config.get<double>(key), config.where(key), or_zero);
+}
+/// Where the default is zero, the file may say so too.
+inline double config_number_or(const JsonObject& config, const std::string& key, double otherwise) {
+  return config.contains(key) ? config_number(config, key, otherwise == 0) : otherwise;
 }
 
 inline Activation config_activation(const JsonObject& config, const std::string& key) {
@@ -68,11 +88,12 @@ inline void refuse_unsupported(const JsonObject& config) {
 struct Rope {
   double base;
   RopeScaling scaling;
+  bool operator==(const Rope&) const = default;
 };
 
 /// Base and scaling from an object with rope_type (or type), and perhaps rope_theta.
-inline Rope config_rope(const JsonObject& fields, double base) {
-  Rope rope{fields.find<double>("rope_theta").value_or(base), {}};
+inline Rope config_rope(const JsonObject& fields, double base, Index positions) {
+  Rope rope{config_number_or(fields, "rope_theta", base), {}};
   const auto partial = fields.find<double>("partial_rotary_factor").value_or(1);
   check(partial == 1, [&] {
     return Error("not supported", fields.where("partial_rotary_factor"), "1", std::to_string(partial));
@@ -80,13 +101,20 @@ inline Rope config_rope(const JsonObject& fields, double base) {
   const std::string key = fields.contains("rope_type") ? "rope_type" : "type";
   const auto kind = fields.find<std::string>(key).value_or("default");
   if (kind == "linear") {
-    rope.scaling = {.kind = RopeScaling::Kind::linear, .factor = fields.get<double>("factor")};
+    rope.scaling = {.kind = RopeScaling::Kind::linear, .factor = config_number(fields, "factor")};
   } else if (kind == "llama3") {
     rope.scaling = {.kind = RopeScaling::Kind::llama3,
-                    .factor = fields.get<double>("factor"),
-                    .low_frequency_factor = fields.get<double>("low_freq_factor"),
-                    .high_frequency_factor = fields.get<double>("high_freq_factor"),
-                    .original_positions = fields.get<double>("original_max_position_embeddings")};
+                    .factor = config_number(fields, "factor"),
+                    .low_frequency_factor = config_number(fields, "low_freq_factor", true),
+                    .high_frequency_factor = config_number(fields, "high_freq_factor"),
+                    .original_positions = config_number_or(fields, "original_max_position_embeddings",
+                                                           static_cast<double>(positions))};
+    const RopeScaling& found = rope.scaling;
+    check(found.low_frequency_factor < found.high_frequency_factor, [&] {
+      return Error("an impossible rope scaling", fields.where("low_freq_factor"),
+                   "less than the high_freq_factor, " + spec_text(found.high_frequency_factor),
+                   spec_text(found.low_frequency_factor));
+    });
   } else {
     check(kind == "default", [&] {
       return Error("a rope scaling that is not supported", fields.where(key), "default, linear or llama3",
@@ -97,20 +125,26 @@ inline Rope config_rope(const JsonObject& fields, double base) {
 }
 
 /// Older files have rope_theta beside rope_scaling, newer ones both in rope_parameters, which Gemma 3 has
-/// once for layers with a window and once for those without.
+/// once for layers with a window and once for those without. Where both stand they say the same.
 inline void read_rope(const JsonObject& config, const std::string& family, DecoderSpec& spec) {
-  const auto base = config.get<double>("rope_theta");
+  const auto base = config_number(config, "rope_theta");
   const JsonObject parameters = config.object("rope_parameters");
   const bool nested = parameters.contains("full_attention") || parameters.contains("sliding_attention");
-  JsonObject full = config.object("rope_scaling");
-  if (config.contains("rope_parameters")) full = nested ? parameters.object("full_attention") : parameters;
-  const Rope rope = config_rope(full, base);
+  const JsonObject older = config.object("rope_scaling");
+  const JsonObject full = nested                               ? parameters.object("full_attention")
+                          : config.contains("rope_parameters") ? parameters
+                                                               : older;
+  const Rope rope = config_rope(full, base, spec.positions);
+  check(older.fields().empty() || config_rope(older, rope.base, spec.positions) == rope, [&] {
+    return Error("two rope scalings", config.where("rope_parameters") + " and 'rope_scaling'",
+                 "one of them, or the same in both", "two that differ");
+  });
   spec.rope_base = rope.base;
   spec.rope_scaling = rope.scaling;
   if (family != "gemma3_text") return;
-  const auto local = config.get<double>("rope_local_base_freq");
+  const auto local = config_number(config, "rope_local_base_freq");
   const JsonObject window = parameters.object("sliding_attention");
-  const Rope of_windows = config_rope(window, local);
+  const Rope of_windows = config_rope(window, local, spec.positions);
   check(of_windows.scaling == RopeScaling{}, [&] {
     return Error("not supported", window.where("rope_type"), "no scaling in layers with a window", "one");
   });
@@ -151,30 +185,29 @@ inline DecoderSpec spec_of_family(const JsonObject& config, const std::string& f
   const bool gemma = family.starts_with("gemma");
   refuse_unsupported(config);
   DecoderSpec spec;
-  spec.vocabulary = config.get<Index>("vocab_size");
-  spec.hidden = config.get<Index>("hidden_size");
-  spec.layers = config.get<Index>("num_hidden_layers");
-  spec.heads = config.get<Index>("num_attention_heads");
-  spec.kv_heads = config.find<Index>("num_key_value_heads").value_or(spec.heads);
-  spec.head_width = config.find<Index>("head_dim").value_or(spec.heads > 0 ? spec.hidden / spec.heads : 0);
-  spec.inner = config.get<Index>("intermediate_size");
-  spec.positions = config.get<Index>("max_position_embeddings");
-  check_sizes(spec, config.where("num_attention_heads"));
+  spec.vocabulary = config_size(config, "vocab_size");
+  spec.hidden = config_size(config, "hidden_size");
+  spec.layers = config_size(config, "num_hidden_layers", most_layers);
+  spec.heads = config_size(config, "num_attention_heads");
+  spec.kv_heads = config_size_or(config, "num_key_value_heads", spec.heads);
+  spec.head_width = config_size_or(config, "head_dim", spec.hidden / spec.heads);
+  spec.inner = config_size(config, "intermediate_size");
+  spec.positions = config_size(config, "max_position_embeddings");
+  check_heads(spec, config.where("num_attention_heads"));
   spec.activation = config_activation(config, gemma ? "hidden_activation" : "hidden_act");
-  spec.epsilon = config.get<double>("rms_norm_eps");
+  spec.epsilon = config_number(config, "rms_norm_eps");
   spec.head_norm = family == "qwen3" || family == "gemma3_text";
   spec.bias = family == "qwen2";
   spec.tied = config.get<bool>("tie_word_embeddings");
   if (gemma) {
     make_gemma(spec);
-    set_attention_scale(spec, 1 / std::sqrt(config.get<double>("query_pre_attn_scalar")));
-    spec.attention_soft_cap = config.find<double>("attn_logit_softcapping").value_or(0);
-    spec.logit_soft_cap = config.find<double>("final_logit_softcapping").value_or(0);
+    set_attention_scale(spec, 1 / std::sqrt(config_number(config, "query_pre_attn_scalar")));
+    spec.attention_soft_cap = config_number_or(config, "attn_logit_softcapping", 0);
+    spec.logit_soft_cap = config_number_or(config, "final_logit_softcapping", 0);
   }
   read_rope(config, family, spec);
   set_windows(spec, config_windows(config, family, spec.layers),
               config.find<Index>("sliding_window").value_or(0), config.where("layer_types"));
-  check_numbers(spec, config.name());
   return spec;
 }
 

@@ -11,18 +11,23 @@
 namespace hyperblocks {
 
 namespace detail {
-/// Whether a path is a GGUF file, by its first bytes, not its name.
+/// Whether a path is a GGUF file, by its first bytes, not its name; but one that is called so must be one.
 inline bool is_gguf(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) return false;
+  if (is_folder(path)) return false;
   const MappedFile file(path);
-  return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
+  const std::string_view kind = kind_of(file.bytes());
+  check(kind == kind_of_gguf || path.extension() != ".gguf", [&] {
+    return Error("not a GGUF file", path.string(), "the letters GGUF at its beginning",
+                 kind.empty() ? "others" : std::string(kind));
+  });
+  return kind == kind_of_gguf;
 }
 }  // namespace detail
 
 /// The spec of a directory with a config.json, of a config.json by any name, or of a GGUF file.
 inline DecoderSpec decoder_spec(const std::filesystem::path& path) {
   if (detail::is_gguf(path)) return decoder_spec_from_gguf(GgufFile(path));
-  const auto config = std::filesystem::is_directory(path) ? path / "config.json" : path;
+  const auto config = is_folder(path) ? path / "config.json" : path;
   return decoder_spec_from_config(read_json(config), config.string());
 }
 

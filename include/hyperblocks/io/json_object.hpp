@@ -9,9 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include <hyperblocks/io/file_kind.hpp>
 #include <hyperblocks/io/mapped_file.hpp>
 #include <hyperblocks/io/stored_tensor.hpp>
 
@@ -24,11 +26,35 @@ inline std::string shown(const nlohmann::json& value) {
 }
 }  // namespace detail
 
+namespace detail {
+/// A parsed value is taken apart recursively: its depth is limited before it is one.
+inline void check_depth(std::string_view text, const std::string& file) {
+  constexpr int deepest = 64;
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string && c == '\\') ++i;
+    if (in_string) continue;
+    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
+    check(depth <= deepest, [&] {
+      return Error("malformed JSON", file + ": offset " + std::to_string(i),
+                   "at most " + std::to_string(deepest) + " levels", "another one");
+    });
+  }
+}
+}  // namespace detail
+
 /// Text as JSON; `file` stands in errors.
 inline nlohmann::json parse_json(std::span<const std::byte> bytes, const std::string& file) {
-  const auto* const text = reinterpret_cast<const char*>(bytes.data());
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view kind = detail::kind_of(bytes);
+  check(kind.empty() || kind == "text",
+        [&] { return Error("malformed JSON", file, "JSON", std::string(kind)); });
+  detail::check_depth(text, file);
   try {
-    return nlohmann::json::parse(text, text + bytes.size());
+    return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& reason) {
     throw Error("malformed JSON", file, "JSON", reason.what());
   }

@@ -6,6 +6,7 @@
 //   const auto params = loaded_decoder<Base>(cpu, "path/to/model", ProgressBar());
 #pragma once
 
+#include <algorithm>
 #include <set>
 
 #include <hyperblocks/io/configs.hpp>
@@ -38,6 +39,7 @@ class DirectoryWeights {
         prefixes_ = before;
         break;
       }
+    check_tied_head();
   }
 
   std::string file() const { return files_.name(); }
@@ -55,7 +57,7 @@ class DirectoryWeights {
   /// Tensors that a text model does without: tables that are computed, a second copy of a tied matrix, and
   /// what sees.
   bool harmless(const std::string& name) const {
-    return name.ends_with("rotary_emb.inv_freq") || (spec_.tied && name.ends_with("lm_head.weight")) ||
+    return name.ends_with("rotary_emb.inv_freq") || (spec_.tied && name == head_name()) ||
            name.find("vision_tower.") != name.npos || name.find("multi_modal_projector.") != name.npos;
   }
   template <RealScalar To>
@@ -72,6 +74,18 @@ class DirectoryWeights {
   }
 
  private:
+  std::string head_name() const { return hugging_face_name("head.weight", spec_, prefixes_); }
+
+  /// A second matrix of a tied model is a copy of the first: one of its own would go unused.
+  void check_tied_head() const {
+    const auto *const head = find(head_name()), *const table = find(stored_name("embedding.weight"));
+    if (!spec_.tied || head == nullptr || table == nullptr) return;
+    check(head->dtype == table->dtype && std::ranges::equal(head->bytes, table->bytes), [&] {
+      return Error("a tied model with a head of its own", place(file(), head_name()),
+                   "the embedding's numbers, or in config.json \"tie_word_embeddings\": false", "others");
+    });
+  }
+
   ModelDirectory files_;
   DecoderSpec spec_;
   Prefixes prefixes_;
@@ -203,6 +217,10 @@ template <class Model, class Weights, class Device>
 void load_weights(Device& device, typename Model::Params& params, const Weights& weights,
                   const Progress& progress) {
   using Stored = typename decltype(params.embedding.weight)::ScalarType;
+  check(params.embedding.weight.data() != nullptr, [&] {
+    return Error("parameters without memory", "load_decoder", "make<Params>(device), or loaded_decoder",
+                 "Params that own nothing");
+  });
   const std::uint64_t total = check_weights(weights, params);
   std::uint64_t done = 0;
   visit(
@@ -231,7 +249,7 @@ void load_weights(Device& device, typename Model::Params& params, const Weights&
 template <class Model, class Device>
 void load_decoder(Device& device, typename Model::Params& params, const std::filesystem::path& path,
                   const Progress& progress = {}) {
-  if (std::filesystem::is_directory(path)) {
+  if (is_folder(path)) {
     check_spec(Model::spec, decoder_spec(path), path.string());
     detail::load_weights<Model>(device, params, detail::DirectoryWeights(path, Model::spec), progress);
     return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // MappedFile: a file's bytes, mapped into memory for as long as anyone holds them. The file itself is never
-// written to: its pages are private, so that a tensor that shares them may be changed like any other.
+// written to: its pages are private, so that a tensor that shares them may be changed like any other. Whoever
+// shortens the file meanwhile takes the bytes away: touching them then ends the program (SIGBUS).
 #pragma once
 
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <system_error>
 
 #include <hyperblocks/core/check.hpp>
 
@@ -27,10 +29,21 @@ namespace hyperblocks {
               std::strerror(reason));
 }
 
+/// Whether a path is a folder, or is there at all. One that cannot be looked at is not: opening it says why.
+inline bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+inline bool is_there(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path) {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Not blocking: a pipe is refused below, not waited for.
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) throw_system_error(path, "open");
     const std::shared_ptr<void> closer(nullptr, [file](void*) { ::close(file); });
     struct stat status {};

@@ -13,12 +13,12 @@ class ModelDirectory {
  public:
   explicit ModelDirectory(const std::filesystem::path& folder) : folder_(folder) {
     const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-    if (std::filesystem::exists(single)) {
+    if (is_there(single)) {
       const SafetensorsFile& file = open("model.safetensors");
       for (const auto& [name, tensor] : file.tensors()) tensors_.emplace(name, Place{&tensor, &file});
       return;
     }
-    check(std::filesystem::exists(index), [&] {
+    check(is_there(index), [&] {
       return Error("no weights", folder.string(), "model.safetensors or model.safetensors.index.json",
                    "neither");
     });

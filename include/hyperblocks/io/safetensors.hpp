@@ -20,6 +20,7 @@
 
 #include <hyperblocks/core/params.hpp>
 #include <hyperblocks/io/atomic_file.hpp>
+#include <hyperblocks/io/file_kind.hpp>
 #include <hyperblocks/io/mapped_file.hpp>
 #include <hyperblocks/io/stored_tensor.hpp>
 
@@ -193,9 +194,10 @@ class SafetensorsFile {
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), sizeof length);
     check(length <= most && length <= bytes.size() - 8, [&] {
+      const std::string_view kind = detail::kind_of(bytes);
       return Error("impossible header length", file_ + ": offset 0",
                    "at most " + std::to_string(std::min<std::uint64_t>(most, bytes.size() - 8)),
-                   std::to_string(length));
+                   kind.empty() ? std::to_string(length) : std::string(kind));
     });
     const auto* const text = reinterpret_cast<const char*>(bytes.data()) + 8;
     detail::SafetensorsHeader header(file_);
@@ -217,10 +219,14 @@ class SafetensorsFile {
     std::uint64_t end = 0;
     for (const auto& [name, entry] : entries) {
       const std::uint64_t first = entry.offsets[0], last = entry.offsets[1];
-      check(first == end && last >= first && last <= data.size(), [&] {
+      check(first == end && last >= first, [&] {
         return Error("data_offsets do not tile the data", file_ + ": '" + name + "'",
-                     "a begin of " + std::to_string(end) + " and an end up to " + std::to_string(data.size()),
+                     "a begin of " + std::to_string(end) + ", and an end behind it",
                      "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
+      });
+      check(last <= data.size(), [&] {
+        return Error("truncated file", file_ + ": '" + name + "'", std::to_string(last) + " bytes of data",
+                     std::to_string(data.size()));
       });
       StoredTensor tensor{entry.dtype, {}, data.subspan(first, last - first)};
       check(size_of(name, entry, tensor.shape) == last - first, [&] {

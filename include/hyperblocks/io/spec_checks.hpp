@@ -6,55 +6,38 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <string>
 #include <vector>
 
-#include <hyperblocks/models/decoder_spec.hpp>
+#include <hyperblocks/io/spec_text.hpp>
 
 namespace hyperblocks::detail {
 
-/// That sizes are positive, no product of two of them overflows, and heads fit each other.
-inline void check_sizes(const DecoderSpec& spec, const std::string& where) {
-  const auto check_size = [&](const char* what, Index size, Index most = (Index{1} << 31) - 1) {
-    check(size > 0 && size <= most, [&] {
-      return Error(std::string("an impossible size: ") + what, where, "1 to " + std::to_string(most),
-                   std::to_string(size));
-    });
-  };
-  check_size("vocabulary", spec.vocabulary);
-  check_size("hidden size", spec.hidden);
-  check_size("layers", spec.layers, 65535);  // readers count them
-  check_size("heads", spec.heads);
-  check_size("key heads", spec.kv_heads);
-  check_size("width of a head", spec.head_width);
-  check_size("inner size", spec.inner);
-  check_size("positions", spec.positions);
-  check(spec.heads % spec.kv_heads == 0 && spec.head_width % 2 == 0, [&] {
+inline constexpr Index largest_size = (Index{1} << 31) - 1;  ///< no product of two overflows
+inline constexpr Index most_layers = 65535;                  ///< readers count them
+
+/// A size of a model, as a file says it there.
+inline Index checked_size(Index size, const std::string& where, Index most = largest_size, Index least = 1) {
+  check(size >= least && size <= most, [&] {
+    return Error("an impossible size", where, std::to_string(least) + " to " + std::to_string(most),
+                 std::to_string(size));
+  });
+  return size;
+}
+
+/// A number of a model that can be computed with: divided by, too, unless it may be zero.
+inline double checked_number(double number, const std::string& where, bool or_zero = false) {
+  check(std::isfinite(number) && (number > 0 || (or_zero && number == 0)), [&] {
+    return Error("an impossible number", where, or_zero ? "0 or more" : "more than 0", spec_text(number));
+  });
+  return number;
+}
+
+inline void check_heads(const DecoderSpec& spec, const std::string& where) {
+  check(spec.heads % spec.kv_heads == 0 && spec.head_width > 0 && spec.head_width % 2 == 0, [&] {
     return Error("heads that do not fit each other", where, "key heads that divide the heads, of even width",
                  std::to_string(spec.heads) + " heads, " + std::to_string(spec.kv_heads) +
                      " key heads, width " + std::to_string(spec.head_width));
-  });
-}
-
-/// That every number can be computed with.
-inline void check_numbers(const DecoderSpec& spec, const std::string& file) {
-  each_field(
-      [&](const std::string& field, auto value) {
-        if constexpr (std::floating_point<decltype(value)>) {
-          const bool divides = field == "epsilon" || field == "rope_base" || field == "rope_scaling.factor";
-          check(std::isfinite(value) && (divides ? value > 0 : value >= 0), [&] {
-            return Error("an impossible number: " + field, file, divides ? "more than 0" : "0 or more",
-                         std::to_string(value));
-          });
-        }
-      },
-      spec);
-  const RopeScaling& scaling = spec.rope_scaling;
-  check(scaling.low_frequency_factor < scaling.high_frequency_factor, [&] {
-    return Error("an impossible rope scaling", file, "a low frequency factor below the high one",
-                 std::to_string(scaling.low_frequency_factor) + " and " +
-                     std::to_string(scaling.high_frequency_factor));
   });
 }
 

@@ -120,11 +120,12 @@ std::string spec_header(const Spec& spec, const std::string& constant, const std
   text += std::string("#include <hyperblocks/models/") + Code::header + ">\n\n";
   text += std::string("inline constexpr hyperblocks::") + Code::type + " " + constant + "{";
   std::string open;  // the member whose members are being written
+  const auto close = [&] { text += open.empty() ? "" : "\n    },"; };
   each_field(
       [&](std::string_view field, auto value) {
         const auto dot = field.find('.');
         const std::string outer(dot == field.npos ? "" : field.substr(0, dot));
-        if (!open.empty() && outer != open) text += "\n    },";
+        if (outer != open) close();
         if (!outer.empty() && outer != open) text += "\n    ." + outer + " = {";
         open = outer;
         text += outer.empty() ? "\n    ." : "\n        .";
@@ -132,6 +133,7 @@ std::string spec_header(const Spec& spec, const std::string& constant, const std
                 detail::spec_code(value) + ",";
       },
       spec);
+  close();
   return text + "\n};\n";
 }
 

@@ -23,12 +23,12 @@ inline void read_gte(const JsonObject& config, TextEncoderSpec& spec) {
   require_field(config, "pack_qkv", true);
   require_field(config, "logn_attention_scale", false);
   spec.gated = true;
-  spec.rope_base = config.get<double>("rope_theta");
+  spec.rope_base = config_number(config, "rope_theta");
   const JsonObject scaling = config.object("rope_scaling");
   if (scaling.fields().empty()) return;
   require_field(scaling, "type", "ntk");
   require_field(scaling, "mixed_b", nullptr);
-  spec.rope_scaling = {.kind = RopeScaling::Kind::ntk, .factor = scaling.get<double>("factor")};
+  spec.rope_scaling = {.kind = RopeScaling::Kind::ntk, .factor = config_number(scaling, "factor")};
 }
 
 }  // namespace detail
@@ -37,25 +37,20 @@ inline TextEncoderSpec text_encoder_spec_from_config(const nlohmann::json& json,
   const JsonObject config(json, file);
   const auto family = config.get<std::string>("model_type");
   TextEncoderSpec spec;
-  spec.vocabulary = config.get<Index>("vocab_size");
-  spec.hidden = config.get<Index>("hidden_size");
-  spec.layers = config.get<Index>("num_hidden_layers");
-  spec.heads = config.get<Index>("num_attention_heads");
-  spec.inner = config.get<Index>("intermediate_size");
-  spec.positions = config.get<Index>("max_position_embeddings");
-  spec.token_types = config.find<Index>("type_vocab_size").value_or(2);
-  spec.epsilon = config.find<double>("layer_norm_eps").value_or(1e-12);
+  spec.vocabulary = detail::config_size(config, "vocab_size");
+  spec.hidden = detail::config_size(config, "hidden_size");
+  spec.layers = detail::config_size(config, "num_hidden_layers", detail::most_layers);
+  spec.heads = detail::config_size(config, "num_attention_heads");
+  spec.inner = detail::config_size(config, "intermediate_size");
+  spec.positions = detail::config_size(config, "max_position_embeddings");
+  spec.token_types = detail::checked_size(config.find<Index>("type_vocab_size").value_or(2),
+                                          config.where("type_vocab_size"), detail::largest_size, 0);
+  spec.epsilon = detail::config_number_or(config, "layer_norm_eps", 1e-12);
   if (config.contains("hidden_act")) spec.activation = detail::config_activation(config, "hidden_act");
-  constexpr Index most = Index{1} << 31;
-  for (const Index size : {spec.vocabulary, spec.hidden, spec.layers, spec.heads, spec.inner, spec.positions})
-    check(
-        size > 0 && size < most && spec.token_types >= 0 && spec.hidden % std::max<Index>(spec.heads, 1) == 0,
-        [&] {
-          return Error("impossible sizes", file,
-                       "sizes from 1 to 2^31 - 1, and heads that divide hidden_size",
-                       std::to_string(size) + ", " + std::to_string(spec.heads) + " heads of " +
-                           std::to_string(spec.hidden));
-        });
+  check(spec.hidden % spec.heads == 0, [&] {
+    return Error("heads that do not fit", config.where("num_attention_heads"),
+                 "a divisor of hidden_size, " + std::to_string(spec.hidden), std::to_string(spec.heads));
+  });
   if (family == "new") {
     detail::read_gte(config, spec);
   } else {
@@ -70,7 +65,7 @@ inline TextEncoderSpec text_encoder_spec_from_config(const nlohmann::json& json,
 
 /// Of a folder with a config.json, or of such a file by any name.
 inline TextEncoderSpec text_encoder_spec(const std::filesystem::path& path) {
-  const auto config = std::filesystem::is_directory(path) ? path / "config.json" : path;
+  const auto config = is_folder(path) ? path / "config.json" : path;
   return text_encoder_spec_from_config(read_json(config), config.string());
 }
 
