@@ -110,8 +110,27 @@ TEST_CASE("a model's directory: chat_template.jinja before tokenizer_config.json
   CHECK(ChatTemplate::from_directory(folder.path).end_of_turn() == "<end_of_turn>");
   std::filesystem::remove(folder.path / "chat_template.jinja");
   std::ofstream(folder.path / "tokenizer_config.json") << "{}";
-  CHECK_THROWS_WITH_AS(ChatTemplate::from_directory(folder.path),
-                       doctest::Contains("the key 'chat_template'"), Error);
+  const auto none = doctest::Contains("no chat template (");
+  CHECK_THROWS_WITH_AS(ChatTemplate::from_directory(folder.path), none, Error);
+  std::filesystem::remove(folder.path / "tokenizer_config.json");
+  CHECK_THROWS_WITH_AS(ChatTemplate::from_directory(folder.path), none, Error);
+  const auto gguf = std::filesystem::path(HYPERBLOCKS_FIXTURES) / "gguf/llama.gguf";
+  CHECK_THROWS_WITH_AS(load_chat_template(gguf), none, Error);
+}
+
+TEST_CASE("the ends of an answer: of the tokenizer, and of generation_config.json") {
+  const Folder folder;
+  const auto tokenizer = Tokenizer::from_json(
+      "f.json", R"({"model": {"type": "WordLevel", "vocab": {"a": 0, "<|im_end|>": 7}}})");
+  const auto ends = [&](const std::string& config) {
+    std::ofstream(folder.path / "generation_config.json") << config;
+    return end_tokens(tokenizer, folder.path);
+  };
+  CHECK(end_tokens(tokenizer, folder.path) == std::vector<std::int32_t>{7});
+  CHECK(ends("{}") == std::vector<std::int32_t>{7});
+  CHECK(ends(R"({"eos_token_id": 3})") == std::vector<std::int32_t>{7, 3});
+  CHECK(ends(R"({"eos_token_id": [3, 5]})") == std::vector<std::int32_t>{7, 3, 5});
+  CHECK_THROWS_WITH_AS(ends(R"({"eos_token_id": "x"})"), doctest::Contains("'eos_token_id'"), Error);
 }
 
 TEST_CASE("the documentation's program: a chat as ids, an answer as text") {

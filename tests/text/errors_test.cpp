@@ -56,8 +56,10 @@ TEST_CASE("malformed JSON") {
   check_error("{\"model\": ", "malformed JSON (f.json)");
   check_error("\"\xff\"", "malformed JSON (f.json)");
   check_error(std::string(100'000, '['), "malformed JSON (f.json: offset 64): expected at most 64 levels");
-  check_error("[]", "malformed file (f.json: ): expected an object, found []");
-  check_error("{}", "expected the key 'model', found {}");
+  check_error("[]", "malformed file (f.json): expected an object, found []");
+  check_error("{}", "malformed file (f.json): expected the key 'model', found {}");
+  check_error("GGUF\3", "expected JSON, found a GGUF file");
+  check_error("version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer");
 }
 
 TEST_CASE("elements that are not known are named") {
@@ -107,6 +109,31 @@ TEST_CASE("regular expressions that mean something else here") {
                     word_level + "}");
   CHECK_THROWS_WITH_AS(slow.encode(std::string(100, 'a') + "b"), doctest::Contains("matching was given up"),
                        Error);
+}
+
+TEST_CASE("steps that blow a text up") {
+  const auto sequence = [](const std::string& list, const std::string& step, int count) {
+    std::string steps = step;
+    for (int i = 1; i < count; ++i) steps += ", " + step;
+    return R"({"type": "Sequence", ")" + list + "\": [" + steps + "]}";
+  };
+  const std::string replace =
+      R"({"type": "Replace", "pattern": {"Regex": "."}, "content": ")" + std::string(1000, 'a') + "\"}";
+  const auto with = [](const std::string& key, const std::string& value) {
+    return Tokenizer::from_json("f.json", "{\"" + key + "\": " + value + ", " + word_level + "}");
+  };
+  CHECK(with("normalizer", sequence("normalizers", replace, 1)).encode("22 characters of text.").size() == 1);
+  CHECK_THROWS_WITH_AS(
+      with("normalizer", sequence("normalizers", replace, 4)).encode("22 characters of text."),
+      doctest::Contains("a text grows too long (f.json: /normalizer/normalizers/1)"), Error);
+  const std::string bytes = R"({"type": "ByteLevel", "use_regex": false})";
+  CHECK_THROWS_WITH_AS(with("normalizer", sequence("normalizers", bytes, 60)).encode("\u00e9"),
+                       doctest::Contains("(f.json: /normalizer/normalizers)"), Error);
+  CHECK_THROWS_WITH_AS(with("pre_tokenizer", sequence("pretokenizers", bytes, 60)).encode("\u00e9"),
+                       doctest::Contains("(f.json: /pre_tokenizer/pretokenizers)"), Error);
+  CHECK_THROWS_WITH_AS(
+      with("decoder", sequence("decoders", replace, 4)).decode(std::vector<std::int32_t>{0, 1}),
+      doctest::Contains("(f.json: /decoder/decoders/1)"), Error);
 }
 
 TEST_CASE("vocabularies") {

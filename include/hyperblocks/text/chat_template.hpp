@@ -57,9 +57,15 @@ class ChatTemplate {
       return std::string(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
     };
     const auto own = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
-    if (std::filesystem::exists(own)) return recognise(text_of(own), own.string());
-    const auto json = detail::JsonElement::parse(text_of(config), config.string());
-    const auto element = detail::JsonElement(json, config.string() + ": ").at("chat_template");
+    if (is_there(own)) return recognise(text_of(own), own.string());
+    const auto json = is_there(config) ? detail::JsonElement::parse(text_of(config), config.string())
+                                       : detail::JsonElement::Json::object();
+    const detail::JsonElement root(json, config.string());
+    check(root.has("chat_template"), [&] {
+      return Error("no chat template", folder.string(),
+                   "chat_template.jinja, or chat_template in tokenizer_config.json", "neither");
+    });
+    const auto element = root.at("chat_template");
     if (!element.json().is_array()) return recognise(element.string(), element.where());
     for (const auto& named : element.elements())
       if (named.at("name").string() == "default")

@@ -117,13 +117,7 @@ inline void decode_suffixes(Texts& tokens, const std::string& suffix) {
 
 inline Decoder read_decoder(const JsonElement& element) {
   const std::string type = element.type();
-  if (type == "Sequence") {
-    std::vector<Decoder> all;
-    for (const JsonElement& one : element.at("decoders").elements()) all.push_back(read_decoder(one));
-    return [all = std::move(all)](Texts& tokens) {
-      for (const Decoder& one : all) one(tokens);
-    };
-  }
+  if (type == "Sequence") return read_sequence<Texts>(element.at("decoders"), read_decoder);
   if (type == "ByteLevel") return decode_byte_level;
   if (type == "ByteFallback") return decode_byte_fallback;
   if (type == "Fuse") return [](Texts& tokens) { tokens = {joined(tokens)}; };
@@ -135,9 +129,8 @@ inline Decoder read_decoder(const JsonElement& element) {
   if (type == "BPEDecoder")
     return [suffix = element.string_or("suffix", "</w>")](Texts& tokens) { decode_suffixes(tokens, suffix); };
   if (type == "Replace")
-    return [pattern = read_pattern(element.at("pattern")),
-            content = element.at("content").string()](Texts& tokens) {
-      for (std::string& token : tokens) token = replaced(token, pattern, content);
+    return [replace = Replace(element)](Texts& tokens) {
+      for (std::string& token : tokens) replace(token);
     };
   throw element.unsupported("a decoder");
 }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include <hyperblocks/core/check.hpp>
+#include <hyperblocks/io/json_object.hpp>
 #include <hyperblocks/text/unicode.hpp>
 
 namespace hyperblocks::detail {
@@ -19,37 +19,21 @@ class JsonElement {
  public:
   using Json = nlohmann::json;
 
-  JsonElement(const Json& json, std::string where) : json_(&json), where_(std::move(where)) {}
+  /// `path` leads to it from the file's root: /model/vocab.
+  JsonElement(const Json& json, std::string file, std::string path = "")
+      : json_(&json), file_(std::move(file)), path_(std::move(path)) {}
 
-  /// Parses a file's text. The nesting is limited first: a parsed value is taken apart recursively.
+  /// A file's text as JSON.
   static Json parse(std::string_view text, const std::string& file) {
-    constexpr int deepest = 64;
-    int depth = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      const char c = text[i];
-      if (c == '"') in_string = !in_string;
-      if (in_string && c == '\\') ++i;
-      if (in_string) continue;
-      depth += (c == '[' || c == '{') - (c == ']' || c == '}');
-      check(depth <= deepest, [&] {
-        return Error("malformed JSON", file + ": offset " + std::to_string(i),
-                     "at most " + std::to_string(deepest) + " levels", "another one");
-      });
-    }
-    try {
-      return Json::parse(text);
-    } catch (const Json::exception& reason) {
-      throw Error("malformed JSON", file, "JSON", reason.what());
-    }
+    return parse_json(std::as_bytes(std::span(text)), file);
   }
 
   const Json& json() const { return *json_; }
-  const std::string& where() const { return where_; }
+  std::string where() const { return path_.empty() ? file_ : file_ + ": " + path_; }
   bool is_null() const { return json_->is_null(); }
 
   Error error(const std::string& expected) const {
-    return Error("malformed file", where_, expected, shown());
+    return Error("malformed file", where(), expected, shown());
   }
   /// The value as an error shows it.
   std::string shown() const {
@@ -65,14 +49,15 @@ class JsonElement {
   JsonElement at(const std::string& key) const {
     const auto found = object().find(key);
     check(found != json_->end(),
-          [&] { return Error("malformed file", where_, "the key '" + key + "'", shown()); });
-    return {*found, where_ + "/" + key};
+          [&] { return Error("malformed file", where(), "the key '" + key + "'", shown()); });
+    return {*found, file_, path_ + "/" + key};
   }
   std::vector<JsonElement> elements() const {
     check(json_->is_array(), [&] { return error("an array"); });
     std::vector<JsonElement> all;
     all.reserve(json_->size());
-    for (const Json& element : *json_) all.emplace_back(element, where_ + "/" + std::to_string(all.size()));
+    for (const Json& element : *json_)
+      all.emplace_back(element, file_, path_ + "/" + std::to_string(all.size()));
     return all;
   }
   const Json& object() const {
@@ -115,12 +100,12 @@ class JsonElement {
 
   std::string type() const { return at("type").string(); }
   Error unsupported(const std::string& what) const {
-    return Error(what + " that is not supported", where_, "one of those docs/tokenizers.md lists", shown());
+    return Error(what + " that is not supported", where(), "one of those docs/tokenizers.md lists", shown());
   }
 
  private:
   const Json* json_;
-  std::string where_;
+  std::string file_, path_;
 };
 
 }  // namespace hyperblocks::detail

@@ -49,16 +49,32 @@ inline Tokenizer load_tokenizer(const std::filesystem::path& path) {
 inline ChatTemplate load_chat_template(const std::filesystem::path& path) {
   if (!detail::is_gguf(path)) return ChatTemplate::from_directory(path);
   const GgufFile file(path);
-  return ChatTemplate::recognise(file.get<std::string_view>("tokenizer.chat_template"), path.string());
+  const auto text = file.find<std::string_view>("tokenizer.chat_template");
+  check(text.has_value(), [&] {
+    return Error("no chat template", path.string(), "the key 'tokenizer.chat_template'", "no such key");
+  });
+  return ChatTemplate::recognise(*text, path.string());
 }
 
-/// The model's own end of text, and the ends of a turn of the known chat families.
-inline std::vector<std::int32_t> end_tokens(const Tokenizer& tokenizer) {
+/// The model's own end of text, the ends of a turn of the known chat families, and the eos_token_id, one or
+/// several, of a folder's generation_config.json.
+inline std::vector<std::int32_t> end_tokens(const Tokenizer& tokenizer,
+                                            const std::filesystem::path& model = {}) {
   std::vector<std::int32_t> ends;
   if (const auto eos = tokenizer.eos()) ends.push_back(*eos);
   for (const char* token :
        {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>"})
     if (const auto id = tokenizer.id_of(token)) ends.push_back(*id);
+  const auto file = model / "generation_config.json";
+  if (model.empty() || !is_there(file)) return ends;
+  const JsonObject config(read_json(file), file.string());
+  const std::string key = "eos_token_id";
+  if (config.contains(key) && config.fields().at(key).is_array()) {
+    const auto several = config.get<std::vector<std::int32_t>>(key);
+    ends.insert(ends.end(), several.begin(), several.end());
+  } else if (const auto one = config.find<std::int32_t>(key)) {
+    ends.push_back(*one);
+  }
   return ends;
 }
 

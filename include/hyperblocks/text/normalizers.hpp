@@ -10,8 +10,8 @@
 #include <vector>
 
 #include <hyperblocks/text/byte_level.hpp>
-#include <hyperblocks/text/json_element.hpp>
 #include <hyperblocks/text/regex.hpp>
+#include <hyperblocks/text/sequence.hpp>
 
 namespace hyperblocks::detail {
 
@@ -25,15 +25,26 @@ inline Regex read_pattern(const JsonElement& element) {
   throw element.error("a String or a Regex");
 }
 
-inline std::string replaced(const std::string& text, const Regex& pattern, const std::string& content) {
-  std::string result;
-  std::size_t end = 0;
-  pattern.each_match(text, [&](Regex::Match match) {
-    result.append(text, end, match.begin - end).append(content);
-    end = match.end;
-  });
-  return end == 0 && result.empty() ? text : result.append(text, end);
-}
+struct Replace {
+  Regex pattern;
+  std::string content, where;
+
+  explicit Replace(const JsonElement& element)
+      : pattern(read_pattern(element.at("pattern"))),
+        content(element.at("content").string()),
+        where(element.where()) {}
+
+  void operator()(std::string& text) const {
+    std::string result;
+    std::size_t end = 0;
+    pattern.each_match(text, [&](Regex::Match match) {
+      result.append(text, end, match.begin - end).append(content);
+      end = match.end;
+      check_growth(text.size(), result.size(), where);
+    });
+    if (end != 0 || !result.empty()) text = result.append(text, end);
+  }
+};
 
 /// The characters of which `keep` holds.
 template <class F>
@@ -91,16 +102,6 @@ struct BertNormalizer {
   }
 };
 
-inline Normalizer read_normalizer(const JsonElement& element);
-
-inline Normalizer read_normalizers(const JsonElement& element) {
-  std::vector<Normalizer> all;
-  for (const JsonElement& one : element.at("normalizers").elements()) all.push_back(read_normalizer(one));
-  return [all = std::move(all)](std::string& text) {
-    for (const Normalizer& one : all) one(text);
-  };
-}
-
 inline Normalizer read_bert_normalizer(const JsonElement& element) {
   const bool lowercase = element.boolean_or("lowercase", true);
   return BertNormalizer{.clean = element.boolean_or("clean_text", true),
@@ -114,7 +115,7 @@ inline Normalizer read_normalizer(const JsonElement& element) {
   const auto form = [](NormalForm which) {
     return [which](std::string& text) { text = normal_form(text, which); };
   };
-  if (type == "Sequence") return read_normalizers(element);
+  if (type == "Sequence") return read_sequence<std::string>(element.at("normalizers"), read_normalizer);
   if (type == "NFC") return form(NormalForm::nfc);
   if (type == "NFD") return form(NormalForm::nfd);
   if (type == "NFKC") return form(NormalForm::nfkc);
@@ -131,9 +132,7 @@ inline Normalizer read_normalizer(const JsonElement& element) {
     return [prefix = element.at("prepend").string()](std::string& text) {
       if (!text.empty()) text.insert(0, prefix);
     };
-  if (type == "Replace")
-    return [pattern = read_pattern(element.at("pattern")), content = element.at("content").string()](
-               std::string& text) { text = replaced(text, pattern, content); };
+  if (type == "Replace") return Replace(element);
   throw element.unsupported("a normalizer");
 }
 

@@ -35,6 +35,8 @@ class Words {
     if (!text_.empty()) words_.push_back({0, text_.size()});
   }
 
+  std::size_t bytes() const { return text_.size(); }
+
   template <class F>
   void each(F f) const {
     for (const auto& [begin, end] : words_) f(std::string_view(text_).substr(begin, end - begin));
@@ -98,6 +100,8 @@ class Words {
   bool at_start_;
   std::vector<std::pair<std::size_t, std::size_t>> words_;
 };
+
+inline std::size_t bytes_of(const Words& words) { return words.bytes(); }
 
 using PreTokenizer = std::function<void(Words&)>;
 
@@ -213,20 +217,9 @@ PreTokenizer splitter(F find, Behavior behavior) {
   return [find = std::move(find), behavior](Words& words) { words.split(find, behavior); };
 }
 
-inline PreTokenizer read_pre_tokenizer(const JsonElement& element);
-
-inline PreTokenizer read_pre_tokenizers(const JsonElement& element) {
-  std::vector<PreTokenizer> all;
-  for (const JsonElement& one : element.at("pretokenizers").elements())
-    all.push_back(read_pre_tokenizer(one));
-  return [all = std::move(all)](Words& words) {
-    for (const PreTokenizer& one : all) one(words);
-  };
-}
-
 inline PreTokenizer read_pre_tokenizer(const JsonElement& element) {
   const std::string type = element.type();
-  if (type == "Sequence") return read_pre_tokenizers(element);
+  if (type == "Sequence") return read_sequence<Words>(element.at("pretokenizers"), read_pre_tokenizer);
   if (type == "Split")
     return splitter(matches_of(read_pattern(element.at("pattern")), element.boolean_or("invert", false)),
                     read_behavior(element.at("behavior")));

@@ -33,17 +33,17 @@ class Tokenizer {
 
   /// A tokenizer.json, or the directory that holds one; a tokenizer_config.json beside it tells bos and eos.
   static Tokenizer from_json_file(const std::filesystem::path& path) {
-    const auto file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
+    const auto file = is_folder(path) ? path / "tokenizer.json" : path;
     Tokenizer tokenizer = from_json(file.string(), contents(file));
     const auto config = file.parent_path() / "tokenizer_config.json";
-    if (std::filesystem::exists(config)) tokenizer.read_config(config.string(), contents(config));
+    if (is_there(config)) tokenizer.read_config(config.string(), contents(config));
     return tokenizer;
   }
 
   /// The same from text in memory; `name` stands in errors.
   static Tokenizer from_json(const std::string& name, std::string_view text) {
     const auto json = detail::JsonElement::parse(text, name);
-    const detail::JsonElement root(json, name + ": ");
+    const detail::JsonElement root(json, name);
     Tokenizer tokenizer;
     if (root.has("normalizer")) tokenizer.normalizer_ = detail::read_normalizer(root.at("normalizer"));
     if (root.has("pre_tokenizer"))
@@ -146,7 +146,7 @@ class Tokenizer {
 
   void read_config(const std::string& name, std::string_view text) {
     const auto json = detail::JsonElement::parse(text, name);
-    const detail::JsonElement root(json, name + ": ");
+    const detail::JsonElement root(json, name);
     const auto token = [&](const std::string& key) -> std::optional<std::int32_t> {
       if (!root.has(key)) return std::nullopt;
       const auto element = root.at(key);
