@@ -2,12 +2,12 @@
 // Copyright 2026 The hyperblocks authors
 // Prints the embedding of each line of a file as a JSON array on a line.
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iostream>
 
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_text_encoder.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
+
+#include "../streams.hpp"
 
 #ifdef HYPERBLOCKS_BASE_CONFIG
 #include <embed_encoder.hpp>
@@ -20,35 +20,34 @@ namespace hb = hyperblocks;
 
 int main(int count, char** arguments) {
   CLI::App app("Prints the embedding of each line of a file as a JSON array on a line.");
-  std::string model, file;
+  std::string model, file, pooling;
   hb::EmbedOptions options;
   const std::map<std::string, hb::Pooling> poolings = {
       {"cls", hb::Pooling::cls}, {"mean", hb::Pooling::mean}, {"last", hb::Pooling::last}};
   app.add_option("--model", model, "folder with config.json, model.safetensors and tokenizer.json")
       ->required();
-  app.add_option("--pool", options.pooling, "which hidden states become the vector: cls, mean or last")
-      ->transform(CLI::CheckedTransformer(poolings))
+  app.add_option("--pool", pooling, "which hidden states become the vector")
+      ->check(CLI::IsMember(poolings))
       ->required();
   app.add_flag_callback(
       "--normalise", [&] { options.length = 1; }, "vectors of length one");
-  app.add_option("file", file, "the texts, in UTF-8")->required();
+  app.add_option("file", file, "the texts, in UTF-8; - is standard input")->required();
   CLI11_PARSE(app, count, arguments);
+  options.pooling = poolings.at(pooling);
   try {
     using Encoder = hb::TextEncoder<embed_encoder, float, hb::Cpu>;
     hb::Cpu cpu;
     const hb::Tokenizer tokenizer = hb::load_tokenizer(model);
     const auto params = hb::loaded_text_encoder<Encoder>(cpu, model, hb::ProgressBar());
     const Encoder::Positions positions(cpu);
-    std::ifstream lines(file, std::ios::binary);
-    hb::check(lines.good(),
-              [&] { return hb::Error("cannot open", file, "a file that can be read", "none"); });
     std::cout.precision(9);
-    for (std::string line; std::getline(lines, line);) {
+    hb::example::each_line(file, '\n', [&](const std::string& line, std::size_t) {
       const auto tokens = tokenizer.encode(line, true, static_cast<std::size_t>(embed_encoder.positions));
       const auto vector = hb::embed<Encoder>(cpu, params, positions, tokens, options);
       for (std::size_t i = 0; i < vector.size(); ++i) std::cout << (i == 0 ? "[" : ", ") << vector[i];
       std::cout << "]\n";
-    }
+    });
+    hb::example::flush_output();
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // Prints the ids of each line of a file on a line, or, the other way round, the text of each line of ids.
+#include <charconv>
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iostream>
 #include <sstream>
 
 #include <hyperblocks/text/load_tokenizer.hpp>
+
+#include "../streams.hpp"
 
 namespace hb = hyperblocks;
 
@@ -19,12 +20,20 @@ std::string ids_of(const hb::Tokenizer& tokenizer, const std::string& line, bool
   return text;
 }
 
-std::string text_of(const hb::Tokenizer& tokenizer, const std::string& line, bool special) {
-  std::istringstream numbers(line);
+std::string text_of(const hb::Tokenizer& tokenizer, const std::string& line, bool special,
+                    const std::string& where) {
+  std::istringstream words(line);
   std::vector<std::int32_t> ids;
-  for (std::int32_t id = 0; numbers >> id;) ids.push_back(id);
-  hb::check(numbers.eof(),
-            [&] { return hb::Error("not ids", "a line of the file", "integers", "'" + line + "'"); });
+  for (std::string word; words >> word;) {
+    std::int32_t id = -1;
+    const char* const end = word.data() + word.size();
+    const bool whole = std::from_chars(word.data(), end, id).ptr == end;
+    hb::check(whole && id >= 0 && id < tokenizer.vocabulary_size(), [&] {
+      return hb::Error("not an id", where, "0 to " + std::to_string(tokenizer.vocabulary_size() - 1),
+                       "'" + word + "'");
+    });
+    ids.push_back(id);
+  }
   return tokenizer.decode(ids, !special);
 }
 
@@ -38,16 +47,17 @@ int main(int count, char** arguments) {
   app.add_flag("--special", special, "with the tokens that the model wants around a text");
   app.add_flag("--decode", decode, "the file holds ids: print their text");
   app.add_flag("-z,--null", null, "lines end with a zero byte, not with a new line");
-  app.add_option("file", file, "the text, in UTF-8")->required();
+  app.add_option("file", file, "the text, in UTF-8; - is standard input")->required();
   CLI11_PARSE(app, count, arguments);
   try {
     const hb::Tokenizer tokenizer = hb::load_tokenizer(path);
-    std::ifstream lines(file, std::ios::binary);
-    hb::check(lines.good(),
-              [&] { return hb::Error("cannot open", file, "a file that can be read", "none"); });
     const char end = null ? '\0' : '\n';
-    for (std::string line; std::getline(lines, line, end);)
-      std::cout << (decode ? text_of(tokenizer, line, special) : ids_of(tokenizer, line, special)) << end;
+    hb::example::each_line(file, end, [&](const std::string& line, std::size_t number) {
+      std::cout << (decode ? text_of(tokenizer, line, special, file + ":" + std::to_string(number))
+                           : ids_of(tokenizer, line, special))
+                << end;
+    });
+    hb::example::flush_output();
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

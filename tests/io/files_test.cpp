@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// AtomicFile: all or nothing. MappedFile: bytes that outlive the object and the file's name.
+// AtomicFile: all or nothing. MappedFile: bytes that outlive the object and the file's name. Lines of
+// programs.
+#include "../../examples/streams.hpp"
 #include "support/folder.hpp"
 
 #include <hyperblocks/io/atomic_file.hpp>
@@ -114,4 +116,19 @@ TEST_CASE("an empty file, none, and what is not a file") {
                        doctest::Contains("expected a regular file, found another kind"), Error);
   CHECK_THROWS_WITH_AS(MappedFile{folder.path},
                        doctest::Contains("expected a regular file, found another kind"), Error);
+}
+
+TEST_CASE("a program's lines: with their numbers, and no file that cannot be read passes for an empty one") {
+  const Folder folder;
+  std::ofstream(folder.path / "f") << "one\n\nthree";
+  std::string found;
+  const auto read = [&](const fs::path& path) {
+    example::each_line(path.string(), '\n', [&](const std::string& line, std::size_t number) {
+      found += std::to_string(number) + ":" + line + ";";
+    });
+  };
+  read(folder.path / "f");
+  CHECK(found == "1:one;2:;3:three;");
+  CHECK_THROWS_WITH_AS(read(folder.path / "none"), doctest::Contains("found No such file"), Error);
+  CHECK_THROWS_WITH_AS(read(folder.path), doctest::Contains("found Is a directory"), Error);
 }

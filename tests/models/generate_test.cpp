@@ -217,3 +217,30 @@ TEST_CASE("an update of some rows of a pass means nothing to a generation") {
       doctest::Contains("an update of some rows (generate: layers.1.mlp.up): expected one for all prompts"),
       Error);
 }
+
+TEST_CASE("a cache that is kept: a conversation reads what is new") {
+  Loaded model;
+  Model::Cache cache(model.cpu, 1, 20);
+  const auto kept = [&](const Tokens& prompt, Index most) {
+    const hb::GenerationOptions options{.most = most};
+    return hb::generate<Model>(model.cpu, model.params, model.positions, std::span(&prompt, 1), options, {},
+                               &cache)[0];
+  };
+  Tokens turns = {3, 7, 1};
+  const Tokens first = kept(turns, 4);
+  CHECK(first == model.generate({turns}, {.most = 4})[0]);
+  CHECK(cache.lengths[0] == 6);  // the last token was not read
+  turns.insert(turns.end(), first.begin(), first.end());
+  turns.insert(turns.end(), {9, 2});
+  const Tokens changed = {3, 7, 5};
+  CHECK(kept(turns, 4) == model.generate({turns}, {.most = 4})[0]);
+  cache.lengths[0] = 2;  // as far as both begin alike
+  CHECK(kept(changed, 4) == model.generate({changed}, {.most = 4})[0]);
+  CHECK(kept(turns, 0).empty());
+  cache.lengths[0] = 0;
+  CHECK(kept(turns, 100).size() == 12);  // 9 of 20 positions, and a token behind the last
+  const std::vector<Tokens> two = {{3}, {4}};
+  CHECK_THROWS_WITH_AS(hb::generate<Model>(model.cpu, model.params, model.positions, two, {}, {}, &cache),
+                       doctest::Contains("expected one prompt, a cache of one sequence, found 2 and 1"),
+                       Error);
+}

@@ -46,14 +46,16 @@ class Generation {
 
   Generation(Device& device, const typename Model::Params& params, const typename Model::Rotaries& rotary,
              std::span<const Tokens> prompts, const GenerationOptions& options,
-             const typename Model::template Updates<const Scalar>& updates)
+             const typename Model::template Updates<const Scalar>& updates, typename Model::Cache* cache)
       : device_(device),
         params_(params),
         rotary_(rotary),
         options_(options),
         updates_(updates),
-        positions_(rotary.full.cosines.rows()),
-        cache_(device, static_cast<Index>(prompts.size()), capacity(prompts)),
+        positions_(cache ? std::min(rotary.full.cosines.rows(), cache->capacity())
+                         : rotary.full.cosines.rows()),
+        own_(device, cache ? 0 : static_cast<Index>(prompts.size()), capacity(prompts)),
+        cache_(cache ? *cache : own_),
         logits_(device, static_cast<Index>(prompts.size())),
         ids_(device, std::max(static_cast<Index>(prompts.size()), chunk)),
         seen_(prompts.begin(), prompts.end()),
@@ -69,6 +71,10 @@ class Generation {
 
   std::vector<Tokens> run() {
     check_updates();
+    check(&cache_ == &own_ || (seen_.size() == 1 && cache_.lengths.size() == 1), [&] {
+      return Error("a cache that is kept", "generate", "one prompt, a cache of one sequence",
+                   std::to_string(seen_.size()) + " and " + std::to_string(cache_.lengths.size()));
+    });
     if (options_.most <= 0) {
       for (std::size_t i = 0; i < seen_.size(); ++i) end(i, Ending::most);
       return results_;
@@ -119,7 +125,9 @@ class Generation {
   void read_prompt(std::size_t i) {
     const Tokens& prompt = seen_[i];
     const auto size = static_cast<Index>(prompt.size());
-    for (Index first = 0; first < size; first += chunk) {
+    Index& known = cache_.lengths[i];
+    known = std::min(known, size - 1);  // the last token is read in any case: for its logits
+    for (Index first = known; first < size; first += chunk) {
       const Index count = std::min(chunk, size - first);
       device_.upload(ids_.data(), prompt.data() + first,
                      static_cast<std::size_t>(count) * sizeof(std::int32_t));
@@ -193,7 +201,8 @@ class Generation {
   const GenerationOptions& options_;
   typename Model::template Updates<const Scalar> updates_;
   Index positions_;  ///< that there are rotary tables of
-  typename Model::Cache cache_;
+  typename Model::Cache own_;
+  typename Model::Cache& cache_;
   Tensor<Scalar, Device, dyn, Model::vocabulary> logits_;
   Tensor<std::int32_t, Device, dyn> ids_;
   std::vector<Scalar> host_;
@@ -206,14 +215,17 @@ class Generation {
 
 /// What follows each prompt: at most options.most tokens and as many as there are positions for, without the
 /// token that ended it. Prompts go together, each as if it were alone, with the seed options.sampling.seed +
-/// its number. Updates are for all of them.
+/// its number. Updates are for all of them. One prompt may have a cache that is kept: its length says how
+/// many of the prompt's first tokens it holds, and afterwards of prompt and continuation; it bounds both
+/// together.
 template <class Model>
 std::vector<Tokens> generate(
     typename Model::Device& device, const typename Model::Params& params,
     const typename Model::Rotaries& rotary, std::span<const Tokens> prompts,
     const GenerationOptions& options = {},
-    const typename Model::template Updates<const typename Model::Scalar>& updates = {}) {
-  return detail::Generation<Model>(device, params, rotary, prompts, options, updates).run();
+    const typename Model::template Updates<const typename Model::Scalar>& updates = {},
+    typename Model::Cache* cache = nullptr) {
+  return detail::Generation<Model>(device, params, rotary, prompts, options, updates, cache).run();
 }
 
 }  // namespace hyperblocks
