@@ -3,7 +3,7 @@
 // Models of every family from a folder, from shards and from GGUF: the same parameters in any scalar, and
 // errors for what is missing, left over, misshapen or another model.
 #include <hyperblocks/io/load_decoder.hpp>
-#include <hyperblocks/models/decoder.hpp>
+#include <hyperblocks/models/generate.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
 #include "support/folder.hpp"
@@ -163,6 +163,28 @@ TEST_CASE("a folder's parameters under our names, in any scalar") {
                  {"layers.6.mlp.output_norm.weight", "model.layers.6.post_feedforward_layernorm.weight"}});
 }
 
+TEST_CASE("the documentation's program: a model is loaded and run") {
+  constexpr hb::DecoderSpec my_base = llama;
+  const auto path = fixtures / "models/llama";
+  // [run]
+  using Base = hb::Decoder<my_base, float, hb::Cpu>;  // a fourth argument: in which numbers weights are kept
+  hb::Cpu cpu;
+  const auto params = hb::loaded_decoder<Base>(cpu, path, hb::ProgressBar());
+  const hb::Index longest = 40;                              // tokens of a prompt and its continuation
+  const Base::Positions positions(cpu, longest);             // rotary tables: every pass takes them
+  const std::vector<hb::Tokens> prompts = {{3, 7, 1}, {5}};  // made by a Tokenizer: tokenizers.md
+  const auto texts = hb::generate<Base>(cpu, params, positions, prompts, {.most = 100});
+
+  hb::Tensor<std::int32_t, hb::Cpu, hb::dyn> ids(cpu, 3);  // one pass, without a cache
+  ids.upload(cpu, prompts[0]);
+  hb::Tensor<float, hb::Cpu, hb::dyn, my_base.vocabulary> logits(cpu, 1);  // of the last token; 3: of all
+  Base::forward(cpu, params, {.ids = ids, .rotary = positions}, {.logits = logits});
+  // [/run]
+  const auto likeliest = std::max_element(logits.span().begin(), logits.span().end());
+  CHECK(texts[0].front() == likeliest - logits.span().begin());
+  CHECK(texts[0].size() == 38);
+}
+
 TEST_CASE("a GGUF file's parameters: rows of queries and keys, norms and biases as they were") {
   check_gguf<llama>("llama");
   check_gguf<qwen2>("qwen2");
@@ -225,8 +247,10 @@ TEST_CASE("shards that an index lists, and other prefixes") {
   says(with_index({{"weight_map", wrong}}), "one.safetensors: '" + norm + "'): expected it there");
   for (const std::string file : {"", ".", "..", "../one.safetensors", "/etc/passwd", "a/one.safetensors"}) {
     wrong[norm] = file;
-    says(with_index({{"weight_map", wrong}}), "expected a plain file name, found '" + file + "'");
+    says(with_index({{"weight_map", wrong}}), "expected a plain file name, found \"" + file + "\"");
   }
+  wrong[norm] = std::string("one.safetensors\0x", 17);
+  says(with_index({{"weight_map", wrong}}), R"(found "one.safetensors\u0000x")");
   wrong[norm] = 3;
   says(with_index({{"weight_map", wrong}}), "'" + norm + "'): expected a string, found 3");
   wrong[norm] = "three.safetensors";

@@ -83,6 +83,21 @@ TEST_CASE("encoders give what PyTorch gives") {
   check_encoder<gte>("gte");
 }
 
+TEST_CASE("the documentation's program: an encoder is loaded and run") {
+  constexpr hb::TextEncoderSpec my_encoder = bert;
+  const auto path = folder("bert");
+  const std::vector<std::int32_t> ids = Expected("bert").ids;
+  // [encoder]
+  using Encoder = hb::TextEncoder<my_encoder, float, hb::Cpu>;
+  hb::Cpu cpu;
+  const auto params = hb::loaded_text_encoder<Encoder>(cpu, path, hb::ProgressBar());
+  const Encoder::Positions positions(cpu);
+  const hb::EmbedOptions options{.pooling = hb::Pooling::mean, .length = 1};
+  const std::vector<float> vector = hb::embed<Encoder>(cpu, params, positions, ids, options);
+  // [/encoder]
+  CHECK(vector.size() == 16);
+}
+
 TEST_CASE("what does not fit an encoder is an error") {
   Cpu cpu;
   using Encoder = hb::TextEncoder<bert, float, Cpu>;

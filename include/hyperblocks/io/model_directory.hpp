@@ -65,8 +65,9 @@ class ModelDirectory {
     for (const auto& [name, value] : map.fields().items()) {
       const auto file = map.get<std::string>(name);
       const std::filesystem::path path(file);
-      check(!file.empty() && path.filename() == path && file != "." && file != "..", [&] {
-        return Error("a file outside the folder", map.where(name), "a plain file name", "'" + file + "'");
+      const bool plain = path.filename() == path && file.find('\0') == file.npos;
+      check(plain && !file.empty() && file != "." && file != "..", [&] {
+        return Error("a file outside the folder", map.where(name), "a plain file name", detail::shown(value));
       });
       const SafetensorsFile& shard = open(file);
       check(shard.contains(name), [&] {
