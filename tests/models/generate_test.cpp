@@ -236,6 +236,8 @@ TEST_CASE("a cache that is kept: a conversation reads what is new") {
   CHECK(kept(turns, 4) == model.generate({turns}, {.most = 4})[0]);
   cache.lengths[0] = 2;  // as far as both begin alike
   CHECK(kept(changed, 4) == model.generate({changed}, {.most = 4})[0]);
+  cache.lengths[0] = 2;  // the caller's word is taken: 3, 7 it holds, whatever the prompt says
+  CHECK(kept({4, 4, 5}, 4) == model.generate({changed}, {.most = 4})[0]);
   CHECK(kept(turns, 0).empty());
   cache.lengths[0] = 0;
   CHECK(kept(turns, 100).size() == 12);  // 9 of 20 positions, and a token behind the last
