@@ -75,7 +75,8 @@ double difference(const std::vector<float>& a, const std::vector<float>& b) {
 TEST_CASE("an adapter's parameters have names, are counted, and start as nothing") {
   World w;
   using Lora =
-      Adapter<spec, AdapterSpec{.rank = 3, .targets = hb::query_and_value, .bias = true}, float, Cpu>;
+      Adapter<spec, AdapterSpec{.rank = 3, .targets = hb::query_and_value, .bias = hb::query_and_value},
+              float, Cpu>;
   Lora lora(w.cpu);
   std::vector<std::string> names;
   hb::visit([&](const std::string& name, const auto&) { names.push_back(name); }, lora);
@@ -119,7 +120,8 @@ TEST_CASE("every form of the factors is the same adapter; packed ones give the s
 TEST_CASE("gradients arrive in an adapter of the same type") {
   using Wide = hb::Decoder<spec, double, Cpu>;
   using Lora =
-      Adapter<spec, AdapterSpec{.rank = 2, .a = FactorForm::columns, .b = FactorForm::rows, .bias = true},
+      Adapter<spec,
+              AdapterSpec{.rank = 2, .a = FactorForm::columns, .b = FactorForm::rows, .bias = hb::Targets{}},
               double, Cpu>;
   World w;
   const auto params = hb::initialised<Wide>(w.cpu, w.random);

@@ -197,7 +197,7 @@ TEST_CASE_TEMPLATE("a merged decoder gives the logits of the decoder with update
   hb::Random random(24);
   auto params = hb::initialised<B>(cpu, random);
   const HostAdapter adapter = adapter_for(random, B::spec);
-  const hb::Adapter<B::spec, hb::AdapterSpec{.bias = true}, S, Cpu> device(cpu, adapter, "test");
+  const hb::Adapter<B::spec, hb::AdapterSpec{.bias = hb::Targets{}}, S, Cpu> device(cpu, adapter, "test");
   const typename B::Positions positions(cpu);
   hb::Tensor<std::int32_t, Cpu, dyn> ids(cpu, 6);
   for (Index i = 0; i < 6; ++i) ids(i) = static_cast<std::int32_t>((i * i + 3) % B::vocabulary);

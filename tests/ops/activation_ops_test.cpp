@@ -12,8 +12,8 @@ using namespace hyperblocks::test;
 using cpu::ActivationOps;
 
 namespace {
-constexpr Activation all_activations[] = {Activation::identity, Activation::relu, Activation::silu,
-                                          Activation::gelu_exact, Activation::gelu_tanh};
+constexpr Activation all_activations[] = {Activation::identity,   Activation::relu,      Activation::silu,
+                                          Activation::gelu_exact, Activation::gelu_tanh, Activation::sigmoid};
 
 double naive(Activation activation, double x) {
   const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
@@ -28,6 +28,8 @@ double naive(Activation activation, double x) {
       return x * std::erfc(-x / std::sqrt(2.0)) / 2;
     case Activation::gelu_tanh:
       return x * (1 + std::tanh(u)) / 2;
+    case Activation::sigmoid:
+      return 1 / (1 + std::exp(-x));
   }
   return 0;
 }
@@ -97,7 +99,7 @@ TEST_CASE("activations' derivatives") {
 
 TEST_CASE("NaN comes out as NaN, large numbers stay finite") {
   for (const Activation activation : all_activations) {
-    check_everywhere({naive(activation, -100.0), 100.0}, 1e-6, [&](Cpu& cpu) {
+    check_everywhere({naive(activation, -100.0), naive(activation, 100.0)}, 1e-6, [&](Cpu& cpu) {
       Tensor<float, Cpu, dyn> x(cpu, 3);
       x.upload(cpu, std::vector<float>{-100, 100, std::numeric_limits<float>::quiet_NaN()});
       ActivationOps::activate<float>(cpu, activation, x, x);
@@ -112,6 +114,7 @@ namespace {
 template <class T>
 ValueAndSlope<double> far_away(Activation activation, T x) {
   if (x != x) return {x, activation == Activation::identity ? 1.0 : static_cast<double>(x)};
+  if (activation == Activation::sigmoid) return {x > 0 ? 1.0 : 0.0, 0};
   if (activation == Activation::identity || x > 0) return {static_cast<double>(x), 1};
   return {0, 0};
 }

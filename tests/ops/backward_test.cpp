@@ -112,7 +112,7 @@ TEST_CASE_TEMPLATE("backward of norms, softmax and sums", S, float, bf16, half) 
 
 TEST_CASE_TEMPLATE("backward of activations and gated units", S, float, bf16, half) {
   for (const Activation activation : {Activation::identity, Activation::relu, Activation::silu,
-                                      Activation::gelu_exact, Activation::gelu_tanh}) {
+                                      Activation::gelu_exact, Activation::gelu_tanh, Activation::sigmoid}) {
     check_against_double<S>([=]<class T>(Cpu& cpu, const Inputs<T>& in, Outputs<T>& out) {
       const auto flat = [](auto&& matrix) { return matrix.view().template reshape<dyn>(matrix.size()); };
       ActivationOps::activate_backward<T>(cpu, activation, flat(in.x), flat(in.dy), flat(out.dx));

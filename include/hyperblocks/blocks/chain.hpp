@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Composition of row blocks. Chain<A, B, ...>: y = ... B(A(x)). Residual<A>: y = x + A(x).
+// Composition of row blocks. Chain<A, B, ...>: y = ... B(A(x)). Residual<A>: y = x + A(x). Gated<f, A, B>:
+// y = f(A(x)) * B(x).
 #pragma once
 
 #include <tuple>
@@ -120,6 +121,59 @@ struct Residual : Inner {
                        InputGradient dinput, Gradients& gradients, Write write) {
     Inner::backward(device, params, tape, dy, dinput, gradients, write);
     if (const auto dx = rows_of(dinput)) ops::add<Scalar>(device, dx, dy, dx);
+  }
+};
+
+/// Two blocks of one input, the first of which gates the second.
+template <Activation activation, class Gate, class Value>
+struct Gated : RowBlock<typename Gate::Scalar, typename Gate::Device, Gate::in, Gate::out> {
+  static_assert(Gate::in == Value::in && Gate::out == Value::out,
+                "hyperblocks: a Gated's blocks take and give as many columns");
+  using Base = RowBlock<typename Gate::Scalar, typename Gate::Device, Gate::in, Gate::out>;
+  using typename Base::Scalar, typename Base::Device, typename Base::Input, typename Base::Output,
+      typename Base::InputGradient, typename Base::OutputGradient;
+
+  template <Role role>
+  struct Parts {
+    typename Gate::template Parts<role> gate;
+    typename Value::template Parts<role> value;
+    static constexpr auto fields() {
+      return std::tuple{Field{"gate", &Parts::gate}, Field{"value", &Parts::value}};
+    }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  struct Tape {
+    typename Gate::Tape gate;
+    typename Value::Tape value;
+    View<Scalar, Device, dyn, Gate::out> gate_output, value_output;
+  };
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    Gate::initialise(device, params.gate, random);
+    Value::initialise(device, params.value, random);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    const auto gate = take<Scalar, dyn, Gate::out>(device, x.rows());
+    const auto value = take<Scalar, dyn, Gate::out>(device, x.rows());
+    Gate::forward(device, params.gate, x, gate, tape ? &tape->gate : nullptr);
+    Value::forward(device, params.value, x, value, tape ? &tape->value : nullptr);
+    ops::glu<Scalar>(device, activation, gate, value, y);
+    if (tape) tape->gate_output = gate, tape->value_output = value;
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    const auto dgate = take<Scalar, dyn, Gate::out>(device, dy.rows());
+    const auto dvalue = take<Scalar, dyn, Gate::out>(device, dy.rows());
+    ops::glu_backward<Scalar>(device, activation, tape.gate_output, tape.value_output, dy, dgate, dvalue);
+    const auto dsecond = dx ? take<Scalar, dyn, Gate::in>(device, dy.rows()) : dx;
+    Gate::backward(device, params.gate, tape.gate, dgate, dx, gradients.gate, write);
+    Value::backward(device, params.value, tape.value, dvalue, dsecond, gradients.value, write);
+    if (dx) ops::add<Scalar>(device, dx, dsecond, dx);
   }
 };
 

@@ -17,7 +17,7 @@
 namespace hyperblocks {
 
 constexpr std::string_view name(Activation activation) {
-  constexpr std::string_view names[] = {"identity", "relu", "silu", "gelu_exact", "gelu_tanh"};
+  constexpr std::string_view names[] = {"identity", "relu", "silu", "gelu_exact", "gelu_tanh", "sigmoid"};
   return names[static_cast<std::size_t>(activation)];
 }
 

@@ -22,13 +22,15 @@ struct Targets {
 };
 inline constexpr Targets query_and_value{
     .key = false, .output = false, .gate = false, .up = false, .down = false};
+inline constexpr Targets query_key_value{.output = false, .gate = false, .up = false, .down = false};
+inline constexpr Targets no_linears{false, false, false, false, false, false, false};
 
 struct AdapterSpec {
   Index rank = dyn;  ///< of every linear; dyn: told at run time, each linear's own, some without factors
   Targets targets = {};
   FactorForm a = FactorForm::rows;
   FactorForm b = FactorForm::columns;
-  bool bias = false;
+  Targets bias = no_linears;  ///< which have a C
 };
 
 /// The member of a layer that belongs to a projection, of anything built as a decoder's layer is.
@@ -62,7 +64,7 @@ struct Adapter {
                                                     .rank = spec.rank,
                                                     .a = spec.a,
                                                     .b = spec.b,
-                                                    .bias = spec.bias},
+                                                    .bias = spec.bias.contains(projection)},
                                         Scalar, Device>,
                                 Nothing>;
   struct Attention {
@@ -206,7 +208,7 @@ Adapter<base, spec_, Scalar_, Device_>::Adapter(Device& device, const HostAdapte
     factors.scale = from.scale;
     factors.a.upload(device, detail::converted<Scalar>(from.a, from.rank, spec.a == FactorForm::columns));
     factors.b.upload(device, detail::converted<Scalar>(from.b, from.size.out, spec.b == FactorForm::rows));
-    if constexpr (spec.bias) {
+    if constexpr (F::spec.bias) {
       if (!from.bias.empty()) factors.bias.upload(device, detail::converted<Scalar>(from.bias, 1, false));
     } else {
       check(from.bias.empty(), [&] {
@@ -232,7 +234,7 @@ HostAdapter Adapter<base, spec_, Scalar_, Device_>::to_host(Device& device) cons
     to.a = detail::converted<float>(numbers(factors.a), F::spec.in, false);
     if (spec.a == FactorForm::columns) to.a = detail::converted<float>(to.a, F::spec.in, true);
     to.b = detail::converted<float>(numbers(factors.b), to.rank, spec.b == FactorForm::rows);
-    if constexpr (spec.bias) to.bias = detail::converted<float>(numbers(factors.bias), 1, false);
+    if constexpr (F::spec.bias) to.bias = detail::converted<float>(numbers(factors.bias), 1, false);
   });
   return host;
 }

@@ -19,11 +19,16 @@ struct RowRange {
   Index first = 0, count = 0;
 };
 
-/// Updates that are linked to one another: the first is the batch's. To be kept until the pass is done.
+/// Updates, one or more, linked to one another: the first stands for all, whose sums are added. To be kept
+/// until the pass is done.
 template <class Updates>
 class Batch {
  public:
-  explicit Batch(std::vector<Updates> updates) : updates_(std::move(updates)) {}
+  explicit Batch(std::vector<Updates> updates) : updates_(std::move(updates)) {
+    for (std::size_t i = updates_.size(); i-- > 1;)
+      visit([](const std::string&, auto& update, auto& next) { update.next = &next; }, updates_[i - 1],
+            updates_[i]);
+  }
   Batch(Batch&&) noexcept = default;
   Batch& operator=(Batch&&) noexcept = default;
 
@@ -40,14 +45,10 @@ Batch<Updates> batched(std::vector<Updates> updates, const std::vector<RowRange>
     return Error("each adapter has a run of rows", "batched",
                  std::to_string(updates.size()) + ", one at least", std::to_string(rows.size()));
   });
-  for (std::size_t i = updates.size(); i-- > 0;) {
-    visit(
-        [&](const std::string&, auto& update, auto& next) {
-          update.first_row = rows[i].first, update.rows = rows[i].count;
-          if (i + 1 < updates.size()) update.next = &next;
-        },
-        updates[i], updates[std::min(i + 1, updates.size() - 1)]);
-  }
+  for (std::size_t i = 0; i < updates.size(); ++i)
+    visit([&](const std::string&,
+              auto& update) { update.first_row = rows[i].first, update.rows = rows[i].count; },
+          updates[i]);
   return Batch(std::move(updates));
 }
 

@@ -12,7 +12,8 @@ enum class Activation : std::uint8_t {
   relu,
   silu,        ///< x sigmoid(x)
   gelu_exact,  ///< x Phi(x), by the error function
-  gelu_tanh    ///< the approximation of GPT-2 and Gemma
+  gelu_tanh,   ///< the approximation of GPT-2 and Gemma
+  sigmoid      ///< 1 / (1 + exp(-x))
 };
 
 }  // namespace hyperblocks

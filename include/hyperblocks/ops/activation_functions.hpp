@@ -17,7 +17,8 @@ namespace hyperblocks {
 /// Where, in float and in double, an activation's gate has become exactly 0 or 1: from there on it is
 /// evaluated at this magnitude, so that neither a square overflows nor infinity meets a zero.
 template <Activation activation, class T>
-inline constexpr T saturated_at = activation == Activation::silu ? T{1000} : T{64};
+inline constexpr T saturated_at =
+    activation == Activation::silu || activation == Activation::sigmoid ? T{1000} : T{64};
 
 template <class T>
 struct ValueAndSlope {
@@ -35,6 +36,9 @@ constexpr ValueAndSlope<T> evaluate(T x) {
   } else if constexpr (activation == Activation::silu) {
     const T sigmoid = T{1} / (T{1} + std::exp(-bounded));
     return {above * sigmoid, sigmoid * (T{1} + bounded * (T{1} - sigmoid))};
+  } else if constexpr (activation == Activation::sigmoid) {
+    const T sigmoid = T{1} / (T{1} + std::exp(-bounded));
+    return {sigmoid, sigmoid * (T{1} - sigmoid)};
   } else if constexpr (activation == Activation::gelu_exact) {
     const T half_root = T(std::numbers::sqrt2) / 2;
     const T probability = T(0.5) * (T{1} + std::erf(bounded * half_root));
@@ -64,6 +68,8 @@ void with_activation(Activation activation, F f) {
       return call.template operator()<Activation::gelu_exact>();
     case Activation::gelu_tanh:
       return call.template operator()<Activation::gelu_tanh>();
+    case Activation::sigmoid:
+      return call.template operator()<Activation::sigmoid>();
   }
   throw Error("unknown activation", "ops::activate", "a named one",
               std::to_string(static_cast<int>(activation)));

@@ -194,6 +194,9 @@ HYPERBLOCKS_INLINE ValueAndSlope<A> evaluate(Vector<A> x) {
   } else if constexpr (activation == Activation::silu) {
     const Vector<A> gate = sigmoid<A>(bounded);
     return {above * gate, gate * (bounded * (A{1} - gate) + A{1})};
+  } else if constexpr (activation == Activation::sigmoid) {
+    const Vector<A> gate = sigmoid<A>(bounded);
+    return {gate, gate * (A{1} - gate)};
   } else if constexpr (activation == Activation::gelu_exact) {
     constexpr A peak = std::numbers::inv_sqrtpi_v<A> * std::numbers::sqrt2_v<A> / 2;
     const Vector<A> gate = normal_probability<A>(bounded);
