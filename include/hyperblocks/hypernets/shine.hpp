@@ -32,6 +32,15 @@ struct CoupleDivides {
                 "hyperblocks: a Shine's couple_width must divide every A and B: CoupleDivides<couple_width, "
                 "numbers of A, of B>");
 };
+template <class Layout, Index width>
+constexpr bool couples_divide() {
+  return []<std::size_t... i>(std::index_sequence<i...>) {
+    constexpr std::array places = {Layout::place(all_projections[i])...};
+    return ((sizeof(CoupleDivides<width, places[i].b - places[i].a, places[i].bias - places[i].b>) > 0) &&
+            ...);
+  }
+  (std::make_index_sequence<all_projections.size()>());
+}
 }  // namespace detail
 
 template <class Model_, ShineSpec spec_, class Weights = Trainable>
@@ -48,6 +57,10 @@ struct Shine {
   /// As many as hold a layer's factors; what is left of the last one's numbers is not used.
   static constexpr Index memory_tokens = (Layout::numbers + hidden - 1) / hidden;
   static constexpr Index layer_numbers = memory_tokens * hidden;
+  static_assert([] {
+    if constexpr (spec.m2p.couple_blocks > 0) return detail::couples_divide<Layout, spec.m2p.couple_width>();
+    return true;
+  }());
 
   static constexpr M2pSpec m2p_spec() {
     M2pSpec result = spec.m2p;
@@ -254,7 +267,6 @@ struct Shine {
       };
       each_projection([&]<Projection projection>() {
         static constexpr auto place = Layout::place(projection);
-        static_assert(sizeof(detail::CoupleDivides<width, place.b - place.a, place.bias - place.b>) > 0);
         see_themselves(place.a / width);
         see(place.a / width, place.b / width, place.b / width, place.bias / width);
         see(place.b / width, place.bias / width, place.a / width, place.b / width);
