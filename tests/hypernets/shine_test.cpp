@@ -215,6 +215,35 @@ TEST_CASE("generate: texts together as alone, and the same adapter on the host")
   CHECK(change > 1e-3);
 }
 
+TEST_CASE("frozen weights give the same factors, and gradients of the meta LoRA and the memory alone") {
+  Cpu cpu;
+  using Fixed = hb::Shine<Model<float>, spec, hb::Frozen<float>>;
+  Subject<float> subject(cpu);
+  subject.more_meta.values = {}, subject.more_meta.gradients = {};
+  subject.more_m2p.values = {}, subject.more_m2p.gradients = {};
+  subject.train(cpu, hb::Write::assign);
+  auto params = hb::make<Fixed::Params>(cpu);
+  auto gradients = hb::make<Fixed::Gradients>(cpu);
+  hb::visit(
+      [&](const std::string&, auto& to, const auto& from) {
+        to.upload(cpu, {from.data(), static_cast<std::size_t>(from.size())});
+      },
+      params, subject.params);
+  hb::Tensor<float, Cpu, base.layers, dyn, Fixed::layer_numbers> factors(cpu, 2);
+  const hb::ArenaScope scope(cpu);
+  Fixed::Tape tape;
+  Fixed::forward(cpu, params,
+                 {.model = &subject.model, .ids = subject.ids, .documents = 2, .rotary = subject.positions},
+                 {.factors = factors}, &tape);
+  Fixed::backward(cpu, params, tape, {.factors = subject.direction}, {}, gradients, hb::Write::assign);
+  for (Index i = 0; i < factors.size(); ++i)
+    CHECK(factors.data()[i] == doctest::Approx(subject.factors.data()[i]).epsilon(1e-4));
+  const auto& memory = subject.gradients.memory;
+  for (Index i = 0; i < memory.size(); ++i)
+    CHECK(gradients.memory.data()[i] == doctest::Approx(memory.data()[i]).epsilon(1e-3));
+  CHECK(hb::count(gradients) == hb::count(gradients.meta) + memory.size());
+}
+
 namespace usage {
 inline constexpr hb::DecoderSpec base{
     .vocabulary = 300, .hidden = 64, .layers = 2, .heads = 2, .kv_heads = 1, .inner = 96, .positions = 128};
