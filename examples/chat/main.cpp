@@ -64,7 +64,7 @@ template <class Stored>
 class Chat {
  public:
   using Model = hb::Decoder<chat_base, float, hb::Cpu, hb::Frozen<Stored>>;
-  using Adapter = hb::Adapter<chat_base, hb::AdapterSpec{.bias = true}, float, hb::Cpu>;
+  using Adapter = hb::Adapter<chat_base, hb::AdapterSpec{.bias = hb::Targets{}}, float, hb::Cpu>;
 
   explicit Chat(const Options& options)
       : options_(options),

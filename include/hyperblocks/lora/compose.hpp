@@ -73,8 +73,8 @@ inline HostAdapter sum_of(const std::vector<WeightedAdapter>& adapters, const st
       auto& summands = places[place];
       summands.push_back({&factors, weight});
       const LinearSize expected = summands.front().factors->size, found = factors.size;
-      check(found == expected, [&, &place = place] {
-        return Error("the linears' sizes differ", which + ": " + to_string(place), to_string(expected),
+      check(found == expected, [&, &at = place] {
+        return Error("the linears' sizes differ", which + ": " + to_string(at), to_string(expected),
                      to_string(found));
       });
     }

@@ -79,13 +79,13 @@ void change(Device& device, Params& params, const HostAdapter& adapter, double s
                    std::to_string(place.layer));
     });
     const auto& change = changes[place] = change_of(device, factors, sign, where(place));
-    with_linear(params, place, [&, &place = place](const auto& linear) {
-      check_change(linear.weight, linear.bias, change, where(place));
+    with_linear(params, place, [&, &at = place](const auto& linear) {
+      check_change(linear.weight, linear.bias, change, where(at));
     });
   }
   for (const auto& [place, change] : changes)
-    with_linear(params, place, [&, &place = place, &change = change](auto& linear) {
-      apply(device, linear.weight, linear.bias, change, where(place));
+    with_linear(params, place, [&, &at = place, &made = change](auto& linear) {
+      apply(device, linear.weight, linear.bias, made, where(at));
     });
 }
 
