@@ -34,7 +34,7 @@ constexpr hb::DecoderSpec qwen2{.vocabulary = 40,
                                 .tied = true};
 
 constexpr hb::ShineSpec with(auto change) {
-  hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.04, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};
+  hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};
   change(spec);
   return spec;
 }

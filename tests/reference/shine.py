@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import transformers
 
-DOCUMENTS, TOKENS, QUESTION, SCALE = 2, 7, 5, 0.04
+DOCUMENTS, TOKENS, QUESTION, SCALE = 2, 7, 5, 0.01
 LINEARS = {"self_attn.q_proj": "attention.query", "self_attn.k_proj": "attention.key", "self_attn.v_proj": "attention.value",
            "self_attn.o_proj": "attention.output", "mlp.gate_proj": "mlp.gate", "mlp.up_proj": "mlp.up",
            "mlp.down_proj": "mlp.down"}
@@ -111,15 +111,15 @@ def parameters_of(case, spec, decoder, tokens):
     result = {"memory": draw("memory", (tokens, hidden), 0.5)}
     for (layer, name), linear in decoder.linears.items():
         at = f"meta.layers.{layer}.{name}"
-        result[at + ".a"] = draw(at + ".a", (spec.meta_rank, linear.in_features), 0.2)
-        result[at + ".b"] = draw(at + ".b", (linear.out_features, spec.meta_rank), 0.2)
+        result[at + ".a"] = draw(at + ".a", (spec.meta_rank, linear.in_features), 0.1)
+        result[at + ".b"] = draw(at + ".b", (linear.out_features, spec.meta_rank), 0.1)
         if linear.bias is not None:
             result[at + ".bias"] = draw(at + ".bias", (linear.out_features,), 0.3)
     result["m2p.positions.layer"] = draw("layer", (decoder.layers, hidden), 0.3)
     result["m2p.positions.token"] = draw("token", (tokens, hidden), 0.3)
 
     def linear(at, out, inner, bias=True):
-        result[at + ".weight"] = draw(at + ".weight", (out, inner), inner**-0.5)
+        result[at + ".weight"] = draw(at + ".weight", (out, inner), 0.6 * inner**-0.5)
         if bias:
             result[at + ".bias"] = draw(at + ".bias", (out,), 0.2)
 
