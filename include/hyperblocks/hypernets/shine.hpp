@@ -255,28 +255,34 @@ struct Shine {
     if constexpr (spec.m2p.couple_blocks == 0) {
       return {};
     } else {
-      constexpr Index width = spec.m2p.couple_width, tokens = Network::couple_tokens;
-      std::vector<std::uint8_t> host(static_cast<std::size_t>(tokens * tokens));
-      const auto see = [&](Index first, Index last, Index first_seen, Index last_seen) {
-        for (Index i = first; i < last; ++i)
-          for (Index j = first_seen; j < last_seen; ++j) host[static_cast<std::size_t>(i * tokens + j)] = 1;
-      };
-      Index done = 0;
-      const auto see_themselves = [&](Index until) {
-        for (; done < until; ++done) see(done, done + 1, done, done + 1);
-      };
-      each_projection([&]<Projection projection>() {
-        static constexpr auto place = Layout::place(projection);
-        see_themselves(place.a / width);
-        see(place.a / width, place.b / width, place.b / width, place.bias / width);
-        see(place.b / width, place.bias / width, place.a / width, place.b / width);
-        done = place.bias / width;
-      });
-      see_themselves(tokens);
+      constexpr Index tokens = Network::couple_tokens;
+      static const std::vector<std::uint8_t> host = couples();  // made once: the type says all of it
       const auto mask = take<std::uint8_t, tokens, tokens>(device);
       device.upload(mask.data(), host.data(), host.size());
       return {.allowed = mask.data(), .query_stride = tokens};
     }
+  }
+
+  static std::vector<std::uint8_t> couples() {
+    constexpr Index width = spec.m2p.couple_width, tokens = Network::couple_tokens;
+    std::vector<std::uint8_t> host(static_cast<std::size_t>(tokens * tokens));
+    const auto see = [&](Index first, Index last, Index first_seen, Index last_seen) {
+      for (Index i = first; i < last; ++i)
+        for (Index j = first_seen; j < last_seen; ++j) host[static_cast<std::size_t>(i * tokens + j)] = 1;
+    };
+    Index done = 0;
+    const auto see_themselves = [&](Index until) {
+      for (; done < until; ++done) see(done, done + 1, done, done + 1);
+    };
+    each_projection([&]<Projection projection>() {
+      static constexpr auto place = Layout::place(projection);
+      see_themselves(place.a / width);
+      see(place.a / width, place.b / width, place.b / width, place.bias / width);
+      see(place.b / width, place.bias / width, place.a / width, place.b / width);
+      done = place.bias / width;
+    });
+    see_themselves(tokens);
+    return host;
   }
 
   /// Factors from plain output, and gradients the other way.
