@@ -52,21 +52,9 @@ void each_projection(F f) {
   (std::make_index_sequence<all_projections.size()>());
 }
 
-template <auto base, AdapterSpec spec_, RealScalar Scalar_, class Device_>
-struct Adapter {
-  static constexpr AdapterSpec spec = spec_;
-  using Scalar = Scalar_;
-  using Device = Device_;
-  template <Projection projection>
-  using Of = std::conditional_t<spec.targets.contains(projection),
-                                Factors<FactorsSpec{.in = std::max<Index>(size_of(base, projection).in, 1),
-                                                    .out = std::max<Index>(size_of(base, projection).out, 1),
-                                                    .rank = spec.rank,
-                                                    .a = spec.a,
-                                                    .b = spec.b,
-                                                    .bias = spec.bias.contains(projection)},
-                                        Scalar, Device>,
-                                Nothing>;
+/// One thing for each linear of a layer, built as a decoder's layer is; Nothing where Of says so.
+template <template <Projection> class Of>
+struct PerLinear {
   struct Attention {
     [[no_unique_address]] Of<Projection::query> query;
     [[no_unique_address]] Of<Projection::key> key;
@@ -85,13 +73,30 @@ struct Adapter {
       return std::tuple{Field{"gate", &Mlp::gate}, Field{"up", &Mlp::up}, Field{"down", &Mlp::down}};
     }
   };
-  struct Layer {
-    Attention attention;
-    Mlp mlp;
-    static constexpr auto fields() {
-      return std::tuple{Field{"attention", &Layer::attention}, Field{"mlp", &Layer::mlp}};
-    }
-  };
+
+  Attention attention;
+  Mlp mlp;
+  static constexpr auto fields() {
+    return std::tuple{Field{"attention", &PerLinear::attention}, Field{"mlp", &PerLinear::mlp}};
+  }
+};
+
+template <auto base, AdapterSpec spec_, RealScalar Scalar_, class Device_>
+struct Adapter {
+  static constexpr AdapterSpec spec = spec_;
+  using Scalar = Scalar_;
+  using Device = Device_;
+  template <Projection projection>
+  using Of = std::conditional_t<spec.targets.contains(projection),
+                                Factors<FactorsSpec{.in = std::max<Index>(size_of(base, projection).in, 1),
+                                                    .out = std::max<Index>(size_of(base, projection).out, 1),
+                                                    .rank = spec.rank,
+                                                    .a = spec.a,
+                                                    .b = spec.b,
+                                                    .bias = spec.bias.contains(projection)},
+                                        Scalar, Device>,
+                                Nothing>;
+  using Layer = PerLinear<Of>;
 
   std::array<Layer, static_cast<std::size_t>(base.layers)> layers;
   static constexpr auto fields() { return std::tuple{Field{"layers", &Adapter::layers}}; }
