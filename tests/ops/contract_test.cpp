@@ -238,6 +238,9 @@ TEST_CASE("element-wise functions and sums") {
   check_all(y, 2);
   ops::add_rows<float>(cpu, y, w.vector(3, 5), y);
   check_all(y, 7);
+  ops::scale_rows<float>(cpu, y, w.vector(2, 0.5), y);
+  ops::scale_rows<float>(cpu, y, w.vector(2, 2), y);
+  check_all(y, 7);
   ops::column_sums<float>(cpu, y, sums, Write::assign);
   check_all(sums, 14);
   ops::column_sums<float>(cpu, y, sums, Write::add);
@@ -281,6 +284,8 @@ TEST_CASE("element-wise functions refuse shapes that differ") {
       differ("ops::add_rows", "(3, 2)", [&] { ops::add_rows<float>(cpu, good, w.vector(3), turned); }),
       {"ops::add_rows", "the shapes do not fit: columns of x and elements of the row", "3", "2",
        [&] { ops::add_rows<float>(cpu, good, w.vector(2), good); }},
+      {"ops::scale_rows", "the shapes do not fit: rows of x and factors", "2", "3",
+       [&] { ops::scale_rows<float>(cpu, good, w.vector(3), good); }},
       {"ops::column_sums", "the shapes do not fit: columns of x and elements of y", "3", "2",
        [&] { ops::column_sums<float>(cpu, good, w.vector(2), Write::add); }},
       differ("ops::activate", "(3, 2)", [&] { ops::activate<float>(cpu, gelu, good, turned); }),

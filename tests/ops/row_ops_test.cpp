@@ -214,11 +214,12 @@ TEST_CASE("the largest magnitude with a NaN is NaN") {
 TEST_CASE_TEMPLATE("a row added to every row, and scaling, also in place", S, float, double, bf16, half) {
   Cpu cpu;
   const Data<S> data(cpu);
-  std::vector<double> added, scaled;
+  std::vector<double> added, scaled, scaled_rows;
   for (Index i = 0; i < rows; ++i)
     for (Index j = 0; j < columns; ++j) {
       added.push_back(number(data.x(i, j)) + number(data.bias(j)));
       scaled.push_back(-1.75 * number(data.x(i, j)));
+      scaled_rows.push_back(number(data.bias(i)) * number(data.x(i, j)));
     }
   const auto flat = [](auto matrix) { return matrix.template reshape<dyn>(matrix.size()); };
   for (const bool in_place : {false, true}) {
@@ -232,6 +233,9 @@ TEST_CASE_TEMPLATE("a row added to every row, and scaling, also in place", S, fl
     };
     check_everywhere(added, tolerance<S>(),
                      run([&](Cpu& device, auto x, auto y) { RowOps::add_rows<S>(device, x, data.bias, y); }));
+    check_everywhere(scaled_rows, tolerance<S>(), run([&](Cpu& device, auto x, auto y) {
+                       RowOps::scale_rows<S>(device, x, data.bias.view().slice(0, rows), y);
+                     }));
     check_everywhere(scaled, tolerance<S>(), run([&](Cpu& device, auto x, auto y) {
                        RowOps::scale<S>(device, -1.75, flat(x), flat(y));
                      }));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Composition of row blocks. Chain<A, B, ...>: y = ... B(A(x)). Residual<A>: y = x + A(x). Gated<f, A, B>:
-// y = f(A(x)) * B(x).
+// Composition of row blocks. Chain<A, B, ...>: y = ... B(A(x)). Repeated<A, n>: n of one kind. Residual<A>:
+// y = x + A(x). Gated<f, A, B>: y = f(A(x)) * B(x).
 #pragma once
 
+#include <array>
 #include <tuple>
 
 #include <hyperblocks/blocks/block.hpp>
@@ -100,6 +101,48 @@ struct Chain : RowBlock<typename detail::First<Blocks...>::Scalar, typename deta
       At<i>::backward(device, std::get<i>(params), std::get<i>(tape), dy, between, std::get<i>(gradients),
                       write);
       step_back<i - 1>(device, params, tape, between, dx, gradients, write);
+    }
+  }
+};
+
+/// A chain of `count` blocks of one type, each with weights of its own; of none it is a copy.
+template <class Inner, Index count>
+struct Repeated : RowBlock<typename Inner::Scalar, typename Inner::Device, Inner::in, Inner::out> {
+  static_assert(count >= 0 && Inner::in == Inner::out,
+                "hyperblocks: a Repeated's block gives as many columns as it takes");
+  using Base = RowBlock<typename Inner::Scalar, typename Inner::Device, Inner::in, Inner::out>;
+  using typename Base::Scalar, typename Base::Device, typename Base::Input, typename Base::Output,
+      typename Base::InputGradient, typename Base::OutputGradient;
+  static constexpr auto depth = static_cast<std::size_t>(count);
+  template <Role role>
+  using Parts = std::array<typename Inner::template Parts<role>, depth>;
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+  using Tape = std::array<typename Inner::Tape, depth>;
+
+  static void initialise(Device& device, Params& params, Random& random) {
+    for (auto& block : params) Inner::initialise(device, block, random);
+  }
+
+  static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    if constexpr (depth == 0) ops::cast<Scalar, Scalar>(device, x, y);
+    for (std::size_t i = 0; i < depth; ++i) {
+      const auto next = i + 1 < depth ? take<Scalar, dyn, Base::in>(device, x.rows()) : y;
+      Inner::forward(device, params[i], x, next, tape ? &(*tape)[i] : nullptr);
+      x = next;
+    }
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dy,
+                       InputGradient dx, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    if constexpr (depth == 0)
+      if (dx) ops::cast<Scalar, Scalar>(device, dy, dx);
+    for (std::size_t i = depth; i-- > 0;) {
+      const auto previous = i > 0 ? take<Scalar, dyn, Base::in>(device, dy.rows()) : dx;
+      Inner::backward(device, params[i], tape[i], dy, previous, gradients[i], write);
+      dy = previous;
     }
   }
 };

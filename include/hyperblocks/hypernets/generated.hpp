@@ -15,12 +15,19 @@
 
 namespace hyperblocks {
 
-/// Texts as long as the longest: shorter ones begin with padding, which no row sees.
+enum class PaddingSide : std::uint8_t { left, right };
+
+struct PaddingOptions {
+  PaddingSide side = PaddingSide::left;
+  Index appended = 0;  ///< how many rows a pass puts behind each text
+  Index passes = 1;    ///< for how many passes over all texts, one behind the other, the mask is to serve
+};
+
+/// Texts as long as the longest: shorter ones begin or end with padding, which no row sees.
 template <class Device>
 class PaddedTexts {
  public:
-  /// `appended`: how many rows a pass puts behind each.
-  PaddedTexts(Device& device, std::span<const Tokens> texts, Index appended = 0) {
+  PaddedTexts(Device& device, std::span<const Tokens> texts, const PaddingOptions& options = {}) {
     check(!texts.empty() && std::ranges::none_of(texts, &Tokens::empty), [&] {
       return Error("nothing to read", "PaddedTexts", "texts of one token or more",
                    texts.empty() ? "no text" : "an empty one");
@@ -28,19 +35,26 @@ class PaddedTexts {
     std::size_t longest = 0, shortest = texts.front().size();
     for (const Tokens& text : texts)
       longest = std::max(longest, text.size()), shortest = std::min(shortest, text.size());
-    length_ = static_cast<Index>(longest), columns_ = length_ + appended;
+    length_ = static_cast<Index>(longest), columns_ = length_ + options.appended;
     Tokens ids;
     std::vector<std::uint8_t> allowed;
     for (const Tokens& text : texts) {
       const std::size_t padding = longest - text.size();
-      ids.insert(ids.end(), padding, text.front());
+      const bool left = options.side == PaddingSide::left;
+      ids.insert(ids.end(), left ? padding : 0, text.front());
       ids.insert(ids.end(), text.begin(), text.end());
-      allowed.insert(allowed.end(), padding, 0);
-      allowed.insert(allowed.end(), static_cast<std::size_t>(columns_) - padding, 1);
+      ids.insert(ids.end(), left ? 0 : padding, text.back());
+      allowed.insert(allowed.end(), left ? padding : 0, 0);
+      allowed.insert(allowed.end(), text.size(), 1);
+      allowed.insert(allowed.end(), left ? 0 : padding, 0);
+      allowed.insert(allowed.end(), static_cast<std::size_t>(options.appended), 1);
     }
     ids_ = Tensor<std::int32_t, Device, dyn>(device, static_cast<Index>(ids.size()));
     ids_.upload(device, ids);
     if (shortest == longest) return;
+    const std::size_t once = allowed.size();
+    for (Index pass = 1; pass < options.passes; ++pass)
+      for (std::size_t i = 0; i < once; ++i) allowed.push_back(allowed[i]);
     allowed_ = Tensor<std::uint8_t, Device, dyn>(device, static_cast<Index>(allowed.size()));
     allowed_.upload(device, allowed);
   }
@@ -106,7 +120,7 @@ class Generated {
   using Device = typename Model::Device;
   using Updates = typename Model::template Updates<const Scalar>;
 
-  /// `texts`: of each its parts, which look at `numbers`.
+  /// `texts`: of each its parts, which look at `numbers`, or at what lives longer.
   Generated(std::vector<Tensor<Scalar, Device, dyn>> numbers, std::vector<std::vector<Updates>> texts)
       : numbers_(std::move(numbers)) {
     for (auto& parts : texts) texts_.emplace_back(std::move(parts));
@@ -115,6 +129,18 @@ class Generated {
   std::size_t count() const { return texts_.size(); }
   /// As a decoder's input takes it, while this object lives.
   const Updates& updates(std::size_t text = 0) const { return texts_.at(text).front(); }
+  /// All of them for one pass, each for its run of the rows: questions about several texts in one batch.
+  Batch<Updates> batched(const std::vector<RowRange>& rows) const {
+    check(rows.size() == texts_.size(), [&] {
+      return Error("each text has a run of rows", "Generated", std::to_string(texts_.size()),
+                   std::to_string(rows.size()));
+    });
+    std::vector<Updates> parts;
+    std::vector<RowRange> of_parts;
+    for (std::size_t i = 0; i < texts_.size(); ++i)
+      for (const Updates& part : texts_[i].parts()) parts.push_back(part), of_parts.push_back(rows[i]);
+    return hyperblocks::batched(std::move(parts), of_parts);
+  }
   HostAdapter to_host(Device& device, std::size_t text = 0) const {
     return hyperblocks::to_host<Model>(device, updates(text));
   }

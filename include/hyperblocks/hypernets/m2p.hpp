@@ -48,10 +48,8 @@ struct LayerTokenPositions : RowBlock<Scalar, Device, hidden, hidden> {
 
   template <Role role>
   struct Parts {
-    std::conditional_t<frozen && role == Role::gradient, Nothing, Tensor<Scalar, Device, layers, hidden>>
-        layer;
-    std::conditional_t<frozen && role == Role::gradient, Nothing, Tensor<Scalar, Device, tokens, hidden>>
-        token;
+    Plain<role, Weights, Scalar, Device, layers, hidden> layer;
+    Plain<role, Weights, Scalar, Device, tokens, hidden> token;
     static constexpr auto fields() {
       return std::tuple{Field{"layer", &Parts::layer}, Field{"token", &Parts::token}};
     }

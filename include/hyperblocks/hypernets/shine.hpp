@@ -196,7 +196,7 @@ struct Shine {
   static Generated<Model> generate(Device& device, const typename Model::Params& model, const Params& params,
                                    const typename Model::Rotaries& rotary, std::span<const Tokens> texts,
                                    const typename Model::template Updates<const Scalar>& more_meta = {}) {
-    const PaddedTexts<Device> padded(device, texts, memory_tokens);
+    const PaddedTexts<Device> padded(device, texts, {.appended = memory_tokens});
     std::vector<Tensor<Scalar, Device, dyn>> numbers;
     numbers.emplace_back(device, layers * padded.count() * layer_numbers);
     const auto factors = numbers.back().view().template reshape<layers, dyn, layer_numbers>(padded.count());

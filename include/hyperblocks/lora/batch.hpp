@@ -34,6 +34,7 @@ class Batch {
 
   const Updates& front() const& { return updates_.front(); }
   void front() const&& = delete;  // the others would be gone
+  const std::vector<Updates>& parts() const& { return updates_; }
 
  private:
   std::vector<Updates> updates_;

@@ -129,16 +129,18 @@ struct Decoder {
     Index sequences = 1;
     Rotaries rotary = {};
     AttentionMask mask = {};
-    Index layers = spec.layers;  ///< how many run: early exit
+    Index first_layer = 0;       ///< x is what the layers before it gave
+    Index layers = spec.layers;  ///< where to stop: early exit
     bool final_norm = false;     ///< the last state goes through the final norm, as on the way to logits
     Updates<const Scalar> updates = {};
     Cache* cache = nullptr;
     Index first_cached = 0;  ///< the place in the cache of the pass's first sequence
   };
-  /// Each is optional. Fewer rows than were read are each sequence's last ones.
+  /// Each is optional; states are those of layers that ran and of what they read. Fewer rows than were read
+  /// are each sequence's last ones.
   struct Output {
     View<Scalar, Device, dyn, spec.vocabulary> logits = {};   // (sequences * rows, vocabulary)
-    View<Scalar, Device, dyn, dyn, spec.hidden> states = {};  // (layers + 1, sequences * rows, hidden)
+    View<Scalar, Device, dyn, dyn, spec.hidden> states = {};  // (layers run + 1, sequences * rows, hidden)
     View<Scalar, Device, dyn, spec.hidden> state = {};        // (sequences * rows, hidden): the last of them
   };
   struct OutputGradient {
@@ -154,7 +156,7 @@ struct Decoder {
   struct Tape {
     Sequences sequences;  // with what was appended
     Index tokens = 0;     // of a sequence, without
-    Index layers_run = 0;
+    Index first_layer = 0, end_layer = 0;
     bool final_norm = false;
     typename Table::Tape embedding;
     std::array<typename Layer::Tape, depth> layers;
@@ -184,15 +186,15 @@ struct Decoder {
     if (tape) {
       tape->sequences = sequences;
       tape->tokens = (input.ids ? input.ids.size() : input.x.rows()) / sequences.count;
-      tape->layers_run = input.layers;
+      tape->first_layer = input.first_layer, tape->end_layer = input.layers;
       tape->final_norm = input.final_norm;
       tape->embedding.ids = input.ids;
     }
     const auto keep = [&](Index state) {
-      if (output.states) copy_last(device, x, sequences, state_of(output.states, state));
+      if (output.states) copy_last(device, x, sequences, state_of(output.states, state - input.first_layer));
       if (output.state && state == input.layers) copy_last(device, x, sequences, output.state);
     };
-    for (Index i = 0; i < input.layers; ++i) {
+    for (Index i = input.first_layer; i < input.layers; ++i) {
       keep(i);
       const auto at = static_cast<std::size_t>(i);
       const auto y = tape ? take<Scalar, dyn, hidden>(device, x.rows()) : x;
@@ -218,27 +220,29 @@ struct Decoder {
     const auto& dstates = doutput.states;
     const auto& dstate = doutput.state;
     if (dstate) check_rows("the last state's gradient's", dstate.rows(), tape.sequences);
-    check(!dstates || (dstates.extent(0) == tape.layers_run + 1 && dstates.extent(1) <= rows &&
-                       dstates.extent(1) % std::max<Index>(tape.sequences.count, 1) == 0),
+    check(!dstates ||
+              (dstates.extent(0) == tape.end_layer - tape.first_layer + 1 && dstates.extent(1) <= rows &&
+               dstates.extent(1) % std::max<Index>(tape.sequences.count, 1) == 0),
           [&] {
             return Error("the states' gradient does not fit the tape", "Decoder",
-                         "(" + std::to_string(tape.layers_run + 1) + ", at most " + std::to_string(rows) +
-                             ", a multiple of " + std::to_string(tape.sequences.count) + ", hidden)",
+                         "(" + std::to_string(tape.end_layer - tape.first_layer + 1) + ", at most " +
+                             std::to_string(rows) + ", a multiple of " +
+                             std::to_string(tape.sequences.count) + ", hidden)",
                          to_string(dstates.shape().all()));
           });
     auto dx = zeros(device, rows), dnext = take<Scalar, dyn, hidden>(device, rows);
     const auto add_state = [&](Index state) {
-      if (dstates) add_last(device, state_of(dstates, state), tape.sequences, dx);
-      if (dstate && state == tape.layers_run) add_last(device, dstate, tape.sequences, dx);
+      if (dstates) add_last(device, state_of(dstates, state - tape.first_layer), tape.sequences, dx);
+      if (dstate && state == tape.end_layer) add_last(device, dstate, tape.sequences, dx);
     };
-    if (tape.final_norm) add_state(tape.layers_run);
+    if (tape.final_norm) add_state(tape.end_layer);
     if (doutput.logits) add_logits_gradient(device, params, tape, doutput.logits, gradients, write, dx);
     if (doutput.logits || ((dstates || dstate) && tape.final_norm)) {
       Norm::backward(device, params.norm, tape.norm, dx, dnext, gradients.norm, write);
       std::swap(dx, dnext);
     }
-    if (!tape.final_norm) add_state(tape.layers_run);
-    for (Index i = tape.layers_run - 1; i >= 0; --i) {
+    if (!tape.final_norm) add_state(tape.end_layer);
+    for (Index i = tape.end_layer - 1; i >= tape.first_layer; --i) {
       const auto at = static_cast<std::size_t>(i);
       Layer::backward(device, params.layers[at], tape.layers[at], dx, {dnext, {}, dinput.updates.layers[at]},
                       gradients.layers[at], write);
@@ -263,17 +267,18 @@ struct Decoder {
                    "a number that divides " + std::to_string(given), std::to_string(count));
     });
     const Index length = given / count + (input.appended ? input.appended.rows() : 0), rows = count * length;
-    check(input.layers >= 0 && input.layers <= spec.layers, [&] {
-      return Error("impossible number of layers", "Decoder", "0 .. " + std::to_string(spec.layers),
-                   std::to_string(input.layers));
+    check(input.layers >= input.first_layer && input.first_layer >= 0 && input.layers <= spec.layers, [&] {
+      return Error("impossible layers", "Decoder", "in order, of 0 .. " + std::to_string(spec.layers),
+                   std::to_string(input.first_layer) + " .. " + std::to_string(input.layers));
     });
+    const Index states = input.layers - input.first_layer + 1;
     if (output.logits) check_rows("the logits'", output.logits.rows(), {count, length});
     if (output.state) check_rows("the last state's", output.state.rows(), {count, length});
-    check(!output.states || (output.states.extent(0) == input.layers + 1 &&
-                             output.states.extent(1) % count == 0 && output.states.extent(1) <= rows),
+    check(!output.states || (output.states.extent(0) == states && output.states.extent(1) % count == 0 &&
+                             output.states.extent(1) <= rows),
           [&] {
             return Error("the states' shape does not fit", "Decoder",
-                         "(" + std::to_string(input.layers + 1) + ", at most " + std::to_string(rows) +
+                         "(" + std::to_string(states) + ", at most " + std::to_string(rows) +
                              ", a multiple of " + std::to_string(count) + ", hidden)",
                          to_string(output.states.shape().all()));
           });

@@ -51,6 +51,15 @@ void add_rows(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, De
   Ops<Device>::template add_rows<Scalar>(device, x, row, y);
 }
 
+/// y(i) = factors(i) x(i), for every row of x; y may be x.
+template <RealScalar Scalar, class Device>
+void scale_rows(Device& device, Rows<const Scalar, Device> x, Row<const Scalar, Device> factors,
+                Rows<Scalar, Device> y) {
+  detail::check_same("ops::scale_rows", x, y);
+  detail::check_extent("ops::scale_rows", "rows of x and factors", x.rows(), factors.size());
+  Ops<Device>::template scale_rows<Scalar>(device, x, factors, y);
+}
+
 /// y(i) = row, for every row of y.
 template <RealScalar Scalar, RealScalar Stored, class Device>
 void broadcast(Device& device, Row<const Stored, Device> row, Rows<Scalar, Device> y) {

@@ -104,6 +104,11 @@ struct TableOf<Role::gradient, Frozen<Stored>, Scalar, Device, extents...> {
 template <Role role, class Weights, class Scalar, class Device, Index... extents>
 using Table = typename detail::TableOf<role, Weights, Scalar, Device, extents...>::Type;
 
+/// Numbers that are read as they are: never packed, in the block's scalar even if frozen.
+template <Role role, class Weights, class Scalar, class Device, Index... extents>
+using Plain = std::conditional_t<role == Role::gradient && !std::same_as<Weights, Trainable>, Nothing,
+                                 Tensor<Scalar, Device, extents...>>;
+
 /// The tensor of a parameter: `present` false makes it Nothing (a bias that is switched off).
 template <Role role, class Weights, bool present, class Scalar, class Device, Index... extents>
 using Parameter =

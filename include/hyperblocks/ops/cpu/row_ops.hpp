@@ -172,6 +172,16 @@ struct RowOps {
     });
   }
 
+  /// y(i) = factors(i) x(i)
+  template <RealScalar Scalar>
+  static void scale_rows(Cpu& cpu, Rows<const Scalar> x, Row<const Scalar> factors, Rows<Scalar> y) {
+    using Sum = Accumulator<Scalar>;
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, convert<Scalar, Scalar, Sum>);
+    detail::for_rows(cpu, x.rows(), x.columns(), [&](Index i) {
+      kernel(scalar_cast<Sum>(factors(i)), detail::row(x, i), detail::row(y, i), x.columns());
+    });
+  }
+
   /// y(i) = row
   template <RealScalar Scalar, RealScalar Stored>
   static void broadcast(Cpu& cpu, Row<const Stored> row, Rows<Scalar> y) {
