@@ -7,9 +7,9 @@
 
 #include <span>
 
+#include <hyperblocks/blocks/absorbed_attention.hpp>
 #include <hyperblocks/blocks/linear.hpp>
 #include <hyperblocks/blocks/norm.hpp>
-#include <hyperblocks/ops/attention.hpp>
 
 namespace hyperblocks {
 
@@ -30,45 +30,12 @@ struct AttentionSpec {
   bool head_norm = false;  ///< q's and k's heads go through an RMSNorm before rotary positions
   double epsilon = 1e-6;   ///< of the heads' norms, as the next
   double shift = 0;
+  /// Cross attention with frozen weights: queries are far fewer than the context's rows, so that without a
+  /// tape no keys and values are made of it: see absorbed_attention.hpp.
+  bool few_queries = false;
 
   constexpr Index key_heads() const { return kv_heads != 0 ? kv_heads : heads; }
   constexpr Index width() const { return head_width != 0 || heads == 0 ? head_width : hidden / heads; }
-};
-
-/// Which rows of a matrix form sequences. Not given: all rows are one. The strides, in rows, choose the axis:
-/// the rows of (layers, tokens) are layers sequences along the tokens as {layers, tokens}, and tokens
-/// sequences along the layers as {tokens, layers, 1, tokens}.
-struct Sequences {
-  Index count = 0, length = 0;
-  Index count_stride = 0, length_stride = 1;
-
-  Sequences() = default;
-  Sequences(Index count_, Index length_) : Sequences(count_, length_, length_, 1) {}
-  Sequences(Index count_, Index length_, Index count_stride_, Index length_stride_)
-      : count(count_), length(length_), count_stride(count_stride_), length_stride(length_stride_) {}
-
-  /// Those of a matrix of so many rows, each of which must belong to one sequence.
-  Sequences of(Index rows) const {
-    if (count == 0 && length == 0) return {1, rows};
-    const bool contiguous = count_stride == length && length_stride == 1;
-    const bool interleaved = count_stride == 1 && length_stride == count;
-    const bool covers = length > 0 ? rows % length == 0 && rows / length == count : rows == 0;
-    check(count >= 0 && length >= 0 && covers && (contiguous || interleaved), [&] {
-      return Error("the sequences do not cover the rows", "Attention",
-                   std::to_string(rows) + " rows as {count, length} or {count, length, 1, count}",
-                   "{" + std::to_string(count) + ", " + std::to_string(length) + ", " +
-                       std::to_string(count_stride) + ", " + std::to_string(length_stride) + "}");
-    });
-    return *this;
-  }
-
-  /// Rows (count * length, heads * width) as the attention op takes them.
-  template <class Scalar, class Device, Index columns>
-  Heads<Scalar> heads_of(const View<Scalar, Device, dyn, columns>& x, Index heads) const {
-    const Index width = x.columns() / heads;
-    return {x.data(), count, length, heads, width, count_stride * x.columns(), length_stride * x.columns(),
-            width};
-  }
 };
 
 /// Keys and values of the tokens before a pass's own, (sequences, capacity, key width), and how many there
@@ -130,6 +97,17 @@ struct Attention {
   static constexpr Index query_width = spec.heads * width, key_width = spec.key_heads() * width;
   static constexpr Index key_source = crosses ? spec.context : spec.hidden;
   static_assert(!crosses || spec.rotated == 0, "hyperblocks: cross attention has no rotary positions");
+  static constexpr bool absorbs = [] {
+    if constexpr (std::same_as<Weights, Trainable> || !spec.few_queries || spec.bias || spec.head_norm) {
+      return false;
+    } else {
+      using Stored =
+          typename Parameter<Role::value, Weights, true, Scalar, Device, key_width, key_source>::ScalarType;
+      constexpr Index widest = 2048 / sizeof(Accumulator<Scalar>);  // that devices attend with
+      return crosses && !spec.causal && spec.window == 0 && key_source <= widest &&
+             width % Ops<Device>::template rows_together<Stored>() == 0;
+    }
+  }();
 
   using Query = Linear<LinearSpec{spec.hidden, query_width, spec.bias}, Scalar, Device, Weights>;
   using Key = Linear<LinearSpec{key_source, key_width, spec.bias}, Scalar, Device, Weights>;
@@ -216,6 +194,8 @@ struct Attention {
     t.key_sequences = crosses ? context_sequences(input.setup, t.sequences) : t.sequences;
     const auto source = key_rows(input);
     const auto& updates = input.updates;
+    if constexpr (absorbs)
+      if (tape == nullptr && can_absorb(t, updates)) return forward_absorbed(device, params, input, t, y);
 
     const auto query = take<Scalar, dyn, query_width>(device, input.x.rows());
     const auto key = take<Scalar, dyn, key_width>(device, source.rows());
@@ -301,6 +281,23 @@ struct Attention {
                    given ? std::to_string(found.count) : "none");
     });
     return found;
+  }
+
+  static bool can_absorb(const Tape& t, const Updates<const Scalar>& updates) {
+    const AttentionMask& mask = t.setup.mask;
+    return !updates.key && !updates.value && t.sequences.length_stride == 1 && mask.query_stride == 0 &&
+           mask.head_stride == 0 && t.setup.window == 0;
+  }
+  static void forward_absorbed(Device& device, const Params& params, const Input& input, const Tape& t,
+                               Output y) {
+    const auto query = take<Scalar, dyn, query_width>(device, input.x.rows());
+    const auto merged = take<Scalar, dyn, query_width>(device, input.x.rows());
+    Query::forward(device, params.query, {input.x, input.updates.query}, query);
+    detail::attend_absorbed<Scalar>(device, options(t.setup),
+                                    View<const Scalar, Device, dyn, query_width>(query), t.sequences,
+                                    params.key.weight, params.value.weight, input.setup.context,
+                                    t.key_sequences, spec.key_heads(), merged);
+    Merge::forward(device, params.output, {merged, input.updates.output}, y);
   }
 
   static AttentionOptions options(const Setup& setup) {

@@ -20,6 +20,7 @@ struct PerceiverLayerSpec {
   Index head_width = 0;  ///< 0: hidden / heads
   Index inner = 0;
   double epsilon = 1e-6;
+  bool few_queries = false;  ///< as in AttentionSpec
 };
 
 namespace detail {
@@ -33,7 +34,8 @@ struct PerceiverLayerOf {
                               .heads = spec.heads,
                               .kv_heads = spec.kv_heads,
                               .head_width = spec.head_width,
-                              .context = spec.context},
+                              .context = spec.context,
+                              .few_queries = spec.few_queries},
                 Scalar, Device, Weights>,
       GluMlp<GluMlpSpec{.hidden = spec.hidden, .inner = spec.inner}, Scalar, Device, Weights>,
       Norm<spec.hidden>, NormPlacement::sandwich,
@@ -59,12 +61,21 @@ struct Resampler {
   using Scalar = Scalar_;
   using Device = Device_;
   static constexpr Index in = spec.layer.context, out = spec.layer.hidden, latents = spec.latents;
-  using Cross = PerceiverLayer<spec.layer, Scalar, Device, Weights>;
+  /// Latents are few queries where, for a long context, what they cost as such is less than its keys and
+  /// values.
+  static constexpr PerceiverLayerSpec cross_spec = [] {
+    PerceiverLayerSpec cross = spec.layer;
+    const Index width = cross.head_width != 0 ? cross.head_width : cross.hidden / cross.heads;
+    const Index key_heads = cross.kv_heads != 0 ? cross.kv_heads : cross.heads;
+    cross.few_queries = spec.latents * cross.heads * (in - width) < in * key_heads * width;
+    return cross;
+  }();
   static constexpr PerceiverLayerSpec self_spec = [] {
     PerceiverLayerSpec self = spec.layer;
     self.context = 0;
     return self;
   }();
+  using Cross = PerceiverLayer<cross_spec, Scalar, Device, Weights>;
   using Self = PerceiverLayer<self_spec, Scalar, Device, Weights>;
   using Norm = RmsNorm<RmsNormSpec{out, spec.layer.epsilon}, Scalar, Device, Weights>;
   static constexpr std::size_t cross_count =

@@ -21,16 +21,21 @@ void product(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, De
   Ops<Device>::template product<Scalar>(device, x, weight, bias, y);
 }
 
-/// The same for a frozen weight.
+/// The same for a frozen weight, or for some of its rows.
+template <RealScalar Scalar, class Device, RealScalar Stored>
+void product(Device& device, Rows<const Scalar, Device> x, const FrozenRows<Stored>& weight,
+             Row<const Scalar, Device> bias, Rows<Scalar, Device> y) {
+  detail::check_extent("ops::product", "columns of x and of the weight", weight.columns, x.columns());
+  detail::check_extent("ops::product", "rows of the weight and columns of y", weight.rows, y.columns());
+  detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
+  if (bias) detail::check_extent("ops::product", "elements of the bias", weight.rows, bias.size());
+  Ops<Device>::template product_packed<Scalar, Stored>(device, x, weight.packed, bias, y);
+}
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void product(Device& device, Rows<const Scalar, Device> x,
              const FrozenMatrix<Stored, Device, out, in>& weight, Row<const Scalar, Device> bias,
              Rows<Scalar, Device> y) {
-  detail::check_extent("ops::product", "columns of x and of the weight", in, x.columns());
-  detail::check_extent("ops::product", "rows of the weight and columns of y", out, y.columns());
-  detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
-  if (bias) detail::check_extent("ops::product", "elements of the bias", out, bias.size());
-  Ops<Device>::template product_packed<Scalar, Stored>(device, x, weight.packed(), bias, y);
+  product<Scalar>(device, x, weight.rows(0, out), bias, y);
 }
 
 /// dx (m, in) [+]= dy (m, out) W (out, in)
@@ -45,15 +50,22 @@ void input_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const Sc
   Ops<Device>::template input_gradient<Scalar>(device, dy, weight, dx, write == Write::add);
 }
 
+template <RealScalar Scalar, class Device, RealScalar Stored>
+void input_gradient(Device& device, Rows<const Scalar, Device> dy, const FrozenRows<Stored>& weight,
+                    Rows<Scalar, Device> dx, Write write) {
+  detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", weight.rows,
+                       dy.columns());
+  detail::check_extent("ops::input_gradient", "columns of the weight and of dx", weight.columns,
+                       dx.columns());
+  detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
+  Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed, dx,
+                                                              write == Write::add);
+}
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
 void input_gradient(Device& device, Rows<const Scalar, Device> dy,
                     const FrozenMatrix<Stored, Device, out, in>& weight, Rows<Scalar, Device> dx,
                     Write write) {
-  detail::check_extent("ops::input_gradient", "columns of dy and rows of the weight", out, dy.columns());
-  detail::check_extent("ops::input_gradient", "columns of the weight and of dx", in, dx.columns());
-  detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
-  Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed(), dx,
-                                                              write == Write::add);
+  input_gradient<Scalar>(device, dy, weight.rows(0, out), dx, write);
 }
 
 /// dW (out, in) [+]= dy (m, out)^T x (m, in)

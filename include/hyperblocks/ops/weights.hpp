@@ -27,6 +27,13 @@ struct Trainable {};
 template <RealScalar Stored>
 struct Frozen {};
 
+/// Some rows of a FrozenMatrix, or all.
+template <RealScalar Stored>
+struct FrozenRows {
+  const Stored* packed;
+  Index rows, columns;
+};
+
 /// A constant matrix (out, in) in the form that the device multiplies fastest with.
 template <RealScalar Stored, class Device, Index out, Index in>
 class FrozenMatrix {
@@ -48,6 +55,19 @@ class FrozenMatrix {
   }
   static ShapeType shape() { return {}; }
   static constexpr Index size() { return out * in; }
+
+  /// `first` is a multiple of Ops<Device>::rows_together<Stored>().
+  FrozenRows<Stored> rows(Index first, Index count) const {
+    check(first >= 0 && count > 0 && first <= out - count &&
+              first % Ops<Device>::template rows_together<Stored>() == 0,
+          [&] {
+            return Error(
+                "these rows cannot be taken out", "FrozenMatrix " + to_string(shape().all()),
+                "from a multiple of " + std::to_string(Ops<Device>::template rows_together<Stored>()) + " on",
+                std::to_string(count) + " from " + std::to_string(first));
+          });
+    return {packed() + Ops<Device>::template packed_size<Stored>(first, in), count, in};
+  }
 
   /// From and to row-major numbers on the host.
   void upload(Device& device, std::span<const Stored> host) {

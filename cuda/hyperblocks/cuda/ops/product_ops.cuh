@@ -102,6 +102,10 @@ struct ProductOps {
     return out * in;
   }
   template <RealScalar Stored>
+  static constexpr Index rows_together() {
+    return 1;
+  }
+  template <RealScalar Stored>
   static void pack(Cuda& cuda, const Stored* weight, Index out, Index in, Stored* packed) {
     cuda.upload(packed, weight, static_cast<std::size_t>(out * in) * sizeof(Stored));
   }

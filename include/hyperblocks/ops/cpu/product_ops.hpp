@@ -23,6 +23,12 @@ struct ProductOps {
     return cpu::packed_size<Stored>(in, out);
   }
 
+  /// A panel's rows of the weight.
+  template <RealScalar Stored>
+  static constexpr Index rows_together() {
+    return panel_columns<Stored>;
+  }
+
   template <RealScalar Stored>
   static void pack(Cpu& cpu, const Stored* weight, Index out, Index in, Stored* packed) {
     cpu::pack(cpu.threads(), Strided<const Stored>{weight, 1, in}, in, out, packed);
