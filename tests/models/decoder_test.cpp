@@ -40,7 +40,7 @@ struct Pass {
   using S = typename B::Scalar;
   static constexpr Index count = 2, tokens = 4, appended_rows = 2, rows = count * (tokens + appended_rows);
 
-  Pass(Cpu& cpu, Index last_logits, Index last_states, Index layers, bool final_norm)
+  Pass(Cpu& cpu, Index last_logits, Index last_states, Index layers, bool final_norm, Index first = 0)
       : params(hb::make<typename B::Params>(cpu)),
         gradients(hb::make<typename B::Gradients>(cpu)),
         positions(cpu),
@@ -50,10 +50,11 @@ struct Pass {
         dappended(cpu, appended_rows),
         logits(cpu, count * last_logits),
         dlogits(cpu, count * last_logits),
-        states(cpu, layers + 1, count * last_states),
-        dstates(cpu, layers + 1, count * last_states),
+        states(cpu, layers - first + 1, count * last_states),
+        dstates(cpu, layers - first + 1, count * last_states),
         state(cpu, count * last_states),
         dstate(cpu, count * last_states),
+        first_(first),
         layers_(layers),
         final_norm_(final_norm) {
     hb::Random random(5);
@@ -69,7 +70,8 @@ struct Pass {
   typename B::Input input() const {
     typename B::Input result;
     result.x = x, result.appended = appended, result.sequences = count, result.rotary = positions;
-    result.layers = layers_, result.final_norm = final_norm_, result.updates = updates.values;
+    result.first_layer = first_, result.layers = layers_, result.final_norm = final_norm_,
+    result.updates = updates.values;
     return result;
   }
 
@@ -100,16 +102,16 @@ struct Pass {
   hb::Tensor<S, Cpu, dyn, B::hidden> state, dstate;
 
  private:
-  Index layers_;
+  Index first_, layers_;
   bool final_norm_;
 };
 
 template <class B>
-void check_gradients(Index last_logits, Index last_states, Index layers, bool final_norm) {
+void check_gradients(Index last_logits, Index last_states, Index layers, bool final_norm, Index first = 0) {
   static_assert(hb::Block<B>);
   Cpu cpu({.threads = 2});
   cpu.arena().poison(true);
-  Pass<B> pass(cpu, last_logits, last_states, layers, final_norm);
+  Pass<B> pass(cpu, last_logits, last_states, layers, final_norm, first);
   pass.train(cpu, hb::Write::assign);
   const auto check = [&](const std::string& name, auto& values, auto& gradient) {
     CAPTURE(name);
@@ -119,7 +121,8 @@ void check_gradients(Index last_logits, Index last_states, Index layers, bool fi
   check("x", pass.x, pass.dx);
   check("appended", pass.appended, pass.dappended);
   for (auto& factor : pass.updates.factors)
-    if (factor.name < "updates.layers." + std::to_string(layers))
+    if (factor.name >= "updates.layers." + std::to_string(first) &&
+        factor.name < "updates.layers." + std::to_string(layers))
       check(factor.name, factor.values, factor.gradient);
   hb::visit(
       [&]<class Gradient>(const std::string& name, auto& value, Gradient& gradient) {
@@ -155,7 +158,28 @@ TEST_CASE("gradients through a frozen decoder with every option") {
   using B = hb::Decoder<gemma, double, Cpu>;
   check_gradients<B>(6, 6, 4, true);
   check_gradients<B>(2, 1, 4, false);
-  check_gradients<B>(1, 3, 2, true);  // early exit
+  check_gradients<B>(1, 3, 2, true);     // early exit
+  check_gradients<B>(2, 2, 4, true, 1);  // from the second layer on
+}
+
+TEST_CASE("layers one at a time give what all of them give") {
+  using B = hb::Decoder<gemma, float, Cpu>;
+  Cpu cpu;
+  cpu.arena().poison(true);
+  hb::Random random(5);
+  const auto params = hb::initialised<B>(cpu, random);
+  const B::Positions positions(cpu);
+  const auto ids = on_device(cpu, some_ids(8, B::vocabulary));
+  hb::Tensor<float, Cpu, dyn, dyn, B::hidden> states(cpu, 5, 8);
+  hb::Tensor<float, Cpu, dyn, B::hidden> state(cpu, 8);
+  B::Input input{.ids = ids, .sequences = 2, .rotary = positions, .final_norm = true};
+  B::forward(cpu, params, input, {.states = states});
+  for (Index layer = 0; layer <= 4; ++layer) {
+    input.layers = layer, input.first_layer = std::max<Index>(layer - 1, 0), input.final_norm = layer == 4;
+    B::forward(cpu, params, input, {.state = state});
+    input.ids = {}, input.x = state;
+    CHECK(std::equal(state.span().begin(), state.span().end(), states.data() + layer * state.size()));
+  }
 }
 
 TEST_CASE("ids: the gradient of a trainable embedding is that of its rows") {
@@ -243,7 +267,9 @@ TEST_CASE("what does not fit is an error") {
   refused({.ids = ids, .sequences = 4, .rotary = positions}, {logits, {}},
           "a number that divides 6, found 4");
   refused({.ids = ids, .rotary = positions}, {many, {}}, "at most 6, a multiple of 1, found 7");
-  refused({.ids = ids, .rotary = positions, .layers = 3}, {logits, {}}, "expected 0 .. 2, found 3");
+  refused({.ids = ids, .rotary = positions, .layers = 3}, {logits, {}},
+          "impossible layers (Decoder): expected in order, of 0 .. 2, found 0 .. 3");
+  refused({.ids = ids, .rotary = positions, .first_layer = 2, .layers = 1}, {logits, {}}, "found 2 .. 1");
   refused({.ids = ids, .rotary = positions, .layers = 1}, {logits, states}, "expected (2, at most 6");
   refused({.ids = ids}, {logits, {}}, "the rotary tables do not fit the heads");
   const hb::ArenaScope scope(cpu);

@@ -236,6 +236,8 @@ void load_weights(Device& device, typename Model::Params& params, const Weights&
             }
           if (!copied) weights.template read<Scalar>(ours, shape_of(tensor), host);
           tensor.upload(device, host);
+          if (weights.stored_name(ours) != weights.stored_name("embedding.weight"))  // which may be shared
+            release_pages(weights.find(weights.stored_name(ours))->bytes);
         }
         done += weights.find(weights.stored_name(ours))->bytes.size();
         if (progress) progress(done, total, ours);

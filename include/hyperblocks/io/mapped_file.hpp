@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -67,5 +68,16 @@ class MappedFile {
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
 };
+
+/// Gives whole pages of a mapped file back, once their bytes were copied: they do not count as this program's
+/// memory any more, and are there again when somebody looks. What was written into them is lost.
+inline void release_pages(std::span<const std::byte> bytes) {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::size_t skipped = (page - address % page) % page;
+  if (bytes.size() < skipped + page) return;
+  const std::size_t size = (bytes.size() - skipped) / page * page;
+  (void)::madvise(const_cast<std::byte*>(bytes.data() + skipped), size, MADV_DONTNEED);
+}
 
 }  // namespace hyperblocks

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <hyperblocks/core/params.hpp>
+#include <hyperblocks/io/mapped_file.hpp>
 
 namespace hyperblocks {
 
@@ -118,6 +119,9 @@ void load(Device& device, Params& params, const File& file, const std::string& p
         std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
         file.template read<Scalar>(prefix + name, {shape.begin(), shape.end()}, host);
         tensor.upload(device, host);
+        if constexpr (requires { file.owner(); })
+          if (file.owner().use_count() == 2)  // a mapped file that nobody shares: the file's own and this one
+            release_pages(file.tensor(prefix + name).bytes);
       },
       params);
 }
