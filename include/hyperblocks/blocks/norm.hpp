@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // RmsNorm: y = x / sqrt(mean(x^2) + epsilon) * (weight + shift). LayerNorm: y = (x - mean) / sqrt(variance +
-// epsilon) * weight + bias. Row by row; statistics in float (double for double).
+// epsilon) * weight + bias. UnitLength: y = x / |x|. Row by row; statistics in float (double for double).
 #pragma once
 
 #include <hyperblocks/blocks/block.hpp>
@@ -102,6 +102,45 @@ struct LayerNorm : RowBlock<Scalar, Device, spec.width, spec.width> {
     }
     ops::layer_norm_backward<Scalar>(device, tape.input, params.weight, dy, dx, dweight, dbias, spec.epsilon,
                                      write);
+  }
+};
+
+/// y = x / |x|, row by row.
+template <Index width, RealScalar Scalar_, class Device_>
+struct UnitLength : RowBlock<Scalar_, Device_, width, width> {
+  using Base = RowBlock<Scalar_, Device_, width, width>;
+  using typename Base::Scalar, typename Base::Device, typename Base::Input, typename Base::Output,
+      typename Base::InputGradient, typename Base::OutputGradient;
+  template <Role role>
+  using Parts = Nothing;
+  using Params = Nothing;
+  using Gradients = Nothing;
+  struct Tape {
+    Input input;
+  };
+
+  static void initialise(Device&, Params&, Random&) {}
+  /// An RMSNorm whose weights are all 1 / sqrt(width), as its shift.
+  static void forward(Device& device, const Params&, Input x, Output y, Tape* tape = nullptr) {
+    const ArenaScope scope(device);
+    if (tape != nullptr) tape->input = x;
+    ops::rms_norm<Scalar>(device, x, zeros(device), y, 0, shift());
+  }
+  static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient dx,
+                       Gradients&, Write) {
+    const ArenaScope scope(device);
+    detail::check_tape("UnitLength", tape.input.rows(), dy.rows());
+    if (dx)
+      ops::rms_norm_backward<Scalar>(device, tape.input, zeros(device), dy, dx, {}, 0, shift(),
+                                     Write::assign);
+  }
+
+ private:
+  static double shift() { return 1 / std::sqrt(static_cast<double>(width)); }
+  static View<const Scalar, Device, dyn> zeros(Device& device) {
+    const auto result = take<Scalar, dyn>(device, width);
+    device.fill(result.data(), 0, result.bytes());
+    return result;
   }
 };
 

@@ -25,45 +25,6 @@ struct FactorHeadsSpec {
   bool bias = true;             ///< with factors that no latent changes
 };
 
-/// y = x / |x|, row by row.
-template <Index width, RealScalar Scalar_, class Device_>
-struct UnitLength : RowBlock<Scalar_, Device_, width, width> {
-  using Base = RowBlock<Scalar_, Device_, width, width>;
-  using typename Base::Scalar, typename Base::Device, typename Base::Input, typename Base::Output,
-      typename Base::InputGradient, typename Base::OutputGradient;
-  template <Role role>
-  using Parts = Nothing;
-  using Params = Nothing;
-  using Gradients = Nothing;
-  struct Tape {
-    Input input;
-  };
-
-  static void initialise(Device&, Params&, Random&) {}
-  /// An RMSNorm whose weights are all 1 / sqrt(width), as its shift.
-  static void forward(Device& device, const Params&, Input x, Output y, Tape* tape = nullptr) {
-    const ArenaScope scope(device);
-    if (tape != nullptr) tape->input = x;
-    ops::rms_norm<Scalar>(device, x, zeros(device), y, 0, shift());
-  }
-  static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient dx,
-                       Gradients&, Write) {
-    const ArenaScope scope(device);
-    detail::check_tape("UnitLength", tape.input.rows(), dy.rows());
-    if (dx)
-      ops::rms_norm_backward<Scalar>(device, tape.input, zeros(device), dy, dx, {}, 0, shift(),
-                                     Write::assign);
-  }
-
- private:
-  static double shift() { return 1 / std::sqrt(static_cast<double>(width)); }
-  static View<const Scalar, Device, dyn> zeros(Device& device) {
-    const auto result = take<Scalar, dyn>(device, width);
-    device.fill(result.data(), 0, result.bytes());
-    return result;
-  }
-};
-
 template <class Model_, FactorHeadsSpec spec_, class Weights = Trainable>
 struct FactorHeads {
   using Model = Model_;

@@ -219,18 +219,7 @@ struct Shine {
   template <class S>
   static typename Model::template Updates<S> updates(View<S, Device, layers, dyn, layer_numbers> factors,
                                                      Index document) {
-    typename Model::template Updates<S> result;
-    for (Index layer = 0; layer < layers; ++layer) {
-      S* const numbers = factors.data() + (layer * factors.extent(1) + document) * layer_numbers;
-      each_projection([&]<Projection projection>() {
-        static constexpr auto place = Layout::place(projection);
-        auto& update = linear_of<projection>(result.layers[static_cast<std::size_t>(layer)]);
-        update.a = {numbers + place.a, spec.rank, spec.a};
-        update.b = {numbers + place.b, spec.rank, spec.b};
-        if constexpr (Layout::has_bias(projection)) update.bias = {numbers + place.bias, {}};
-      });
-    }
-    return result;
+    return Layout::template updates<Model>(factors, document, spec.a, spec.b);
   }
 
  private:
