@@ -5,6 +5,7 @@
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/hypernets/context_reader.hpp>
 #include <hyperblocks/hypernets/doc_to_lora.hpp>
+#include <hyperblocks/hypernets/pieces.hpp>
 
 #include "../support/block_check.hpp"
 
@@ -180,6 +181,37 @@ std::vector<float> rows_of_a(const hb::HostFactors& factors, Index from, Index c
 }
 
 }  // namespace
+
+namespace usage {
+inline constexpr hb::DecoderSpec base{
+    .vocabulary = 300, .hidden = 64, .layers = 2, .heads = 2, .kv_heads = 1, .inner = 96, .positions = 128};
+// [types]
+using Model = hb::Decoder<base, float, Cpu>;
+using Net =
+    hb::DocToLora<Model, hb::DocToLoraSpec{.perceiver = {.latent = 64, .blocks = 2, .head_width = 16}}>;
+using Reader = hb::ContextReader<Model, hb::ContextSpec{}>;  // all layers of the same decoder
+// [/types]
+
+TEST_CASE("as the documents show it") {
+  Cpu cpu;
+  hb::Random random(1);
+  const auto model = hb::initialised<Model>(cpu, random);
+  const auto net = hb::initialised<Net>(cpu, random);
+  const hb::Tokens ids = {1, 2, 3, 4, 5, 6, 7};
+  const std::vector<hb::Tokens> questions = {{7, 8}};
+  // [usage]
+  const Model::Positions positions(cpu);
+  const std::vector<std::vector<hb::Tokens>> documents = {
+      hb::pieces(ids, {.most = 4, .prefix = {2}, .suffix = {3}})};
+  const auto adapters = Net::generate(cpu, net, Reader(model, positions), documents);
+  const auto answers =
+      hb::generate<Model>(cpu, model, positions, questions, {.most = 16}, adapters.updates(0));
+  const hb::HostAdapter host = adapters.to_host(cpu);  // for hb::write_adapter, compress, merge ...
+  // [/usage]
+  CHECK(host.linears.size() == 2);
+  CHECK(answers.front().size() <= 16);
+}
+}  // namespace usage
 
 TEST_CASE("DocToLora's gradients agree with finite differences") {
   check_gradients<hb::DocToLora<Model<double>, spec>>();
@@ -371,6 +403,22 @@ TEST_CASE("a reader's states are the decoder's") {
   check(std::type_identity<Embeddings>(), 0, false, 0);
   using One = hb::ContextReader<Model<float>, hb::ContextSpec{.layers = 1}>;
   check(std::type_identity<One>(), 0, true, 0);
+}
+
+TEST_CASE("a document is cut into even pieces, each with the template around it") {
+  const hb::Tokens ids = {1, 2, 3, 4, 5, 6, 7};
+  using Pieces = std::vector<hb::Tokens>;
+  CHECK(hb::pieces(ids, {.most = 7, .prefix = {90}, .suffix = {91}}) == Pieces{ids});
+  CHECK(hb::pieces(ids, {.most = 0}) == Pieces{ids});
+  CHECK(hb::pieces(ids, {.most = 3}) == Pieces{{1, 2, 3}, {4, 5, 6}, {7}});
+  CHECK(hb::pieces(ids, {.most = 6, .prefix = {90, 91}, .suffix = {92}}) ==
+        Pieces{{1, 2, 3, 4, 92}, {90, 91, 5, 6, 7}});
+  CHECK(hb::pieces(ids, {.most = 3, .prefix = {90}, .suffix = {92}}) ==
+        Pieces{{1, 2, 3, 92}, {90, 4, 5, 6, 92}, {90, 7}});
+  CHECK(hb::pieces(hb::Tokens{1, 2, 3, 4, 5, 6, 7, 8, 9}, {.most = 2}).size() == 5);
+  CHECK_THROWS_WITH_AS(hb::pieces(ids, {.most = -1}), doctest::Contains("impossible length of pieces"),
+                       hb::Error);
+  CHECK_THROWS_WITH_AS(hb::pieces({}, {}), doctest::Contains("an empty document (pieces)"), hb::Error);
 }
 
 TEST_CASE("what does not fit is said") {
