@@ -77,19 +77,16 @@ TEST_CASE("M of a code from softmax") {
   check_gradients<with([](auto& s) { s.shared_head = true, s.code = hb::TaskCode::softmax; })>();
 }
 TEST_CASE("ranks one at a time, rotary positions, of the nearest code") {
-  check_gradients<with([](auto& s) {
-    s.autoregressive = true, s.code = hb::TaskCode::vq, s.product_scale = 9;
-  })>();
+  check_gradients<with(
+      [](auto& s) { s.autoregressive = true, s.code = hb::TaskCode::vq, s.product_scale = 9; })>();
 }
 TEST_CASE("ranks one at a time, learned positions") {
-  check_gradients<with(
-      [](auto& s) { s.autoregressive = true, s.positions = hb::RankPositions::learned; })>();
+  check_gradients<with([](auto& s) { s.autoregressive = true, s.positions = hb::RankPositions::learned; })>();
 }
 TEST_CASE("S, rotary positions") {
   check_gradients<with([](auto& s) { s.autoregressive = s.shared_head = true; })>();
 }
 TEST_CASE("S, learned positions") {
-  check_gradients<with([](auto& s) {
-    s.autoregressive = s.shared_head = true, s.positions = hb::RankPositions::learned;
-  })>();
+  check_gradients<with(
+      [](auto& s) { s.autoregressive = s.shared_head = true, s.positions = hb::RankPositions::learned; })>();
 }
