@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
-# Text-to-LoRA in PyTorch, for a tiny decoder that transformers saved (tests/fixtures/models), and what it makes, in float64, as
+# Text-to-LoRA in PyTorch, for a decoder of SIZES, and what it makes, in float64, as
 # tests/fixtures/hypernets/text_to_lora_<case>.safetensors:
-#   embeddings (texts, width), question (texts, tokens), noise (texts, classes) where a discrete code is sampled
+#   embeddings (texts, width), noise (texts, classes) where a discrete code is sampled
 #   params.NAME: parameters under the names that hyperblocks gives them
 #   code (texts, width), factors (of every linear A (layers, texts, rank, in), then B (layers, texts, rank, out); in one run),
-#   logits of the question under each adapter, followed.NAME: a codebook after a step of training
+#   changes: of every layer and linear what the last text's adapter adds to the weight, (out, in), in one run
+#   followed.NAME: a codebook after a step of training
 #   dfactors, and what it sends back to embeddings and to every parameter that is trained: gradients.NAME
 import dataclasses
 import math
@@ -17,10 +18,10 @@ import safetensors.torch
 import torch
 from torch.nn.functional import embedding, layer_norm, linear, one_hot, silu
 
-import shine
-
-TEXTS, QUESTION = 2, 5
-ALL = tuple(shine.LINEARS.values())
+TEXTS, LAYERS = 2, 3
+SIZES = {"attention.query": (16, 16), "attention.key": (16, 8), "attention.value": (16, 8), "attention.output": (16, 16),
+         "mlp.gate": (16, 24), "mlp.up": (16, 24), "mlp.down": (24, 16)}  # (in, out)
+ALL = tuple(SIZES)
 
 
 @dataclasses.dataclass
@@ -69,16 +70,12 @@ class Draw:
         generator = torch.Generator().manual_seed(zlib.crc32(f"text_to_lora/{self.case}/{name}".encode()))
         return (mean + deviation * torch.randn(shape, generator=generator, dtype=torch.float64)).float().double()
 
-    def ids(self, name, shape, vocabulary):
-        generator = torch.Generator().manual_seed(zlib.crc32(f"text_to_lora/{self.case}/{name}".encode()))
-        return torch.randint(vocabulary, shape, generator=generator)
-
 
 class Network:
     """Parameters are drawn where they are first asked for."""
 
-    def __init__(self, case, spec, sizes, layers):
-        self.draw, self.spec, self.sizes, self.layers = Draw(case), spec, sizes, layers
+    def __init__(self, case, spec):
+        self.draw, self.spec = Draw(case), spec
         self.values, self.fixed = {}, {}
 
     def parameter(self, name, shape, deviation=1.0, mean=0.0, trained=True):
@@ -141,21 +138,21 @@ class Network:
         """(layers, two embeddings of the layer and of the linear)"""
         spec, linears = self.spec, len(self.spec.targets)
         if spec.code == "discrete":
-            depth, kind = torch.eye(self.layers, dtype=torch.float64), torch.eye(linears, dtype=torch.float64)
+            depth, kind = torch.eye(LAYERS, dtype=torch.float64), torch.eye(linears, dtype=torch.float64)
         else:
-            depth = self.table("trunk.depth", self.layers, spec.latent // 4)
+            depth = self.table("trunk.depth", LAYERS, spec.latent // 4)
             kind = self.table("trunk.type", linears, spec.latent // 4)
-        return torch.cat([depth, kind[which].expand(self.layers, -1)], -1)
+        return torch.cat([depth, kind[which].expand(LAYERS, -1)], -1)
 
     def heads(self, which, codes):
         """What the head of a linear gives: A (layers, texts, rank, in) and B (layers, texts, rank, out)."""
         spec, name = self.spec, self.spec.targets[which]
-        size_in, size_out = self.sizes[name]
+        size_in, size_out = SIZES[name]
         texts = codes.shape[0]
-        x = torch.cat([codes.expand(self.layers, -1, -1), self.places(which)[:, None].expand(-1, texts, -1)], -1)
+        x = torch.cat([codes.expand(LAYERS, -1, -1), self.places(which)[:, None].expand(-1, texts, -1)], -1)
         x = silu(self.linear("trunk.mixer.2", silu(self.linear("trunk.mixer.0", x, 4 * x.shape[-1])), x.shape[-1]))
         x = self.mlp("trunk.mlp1", x)
-        shape = (self.layers, texts, spec.rank, -1)
+        shape = (LAYERS, texts, spec.rank, -1)
         at, ranks = f"heads.{name}", 1 if spec.autoregressive else spec.rank
         if not spec.shared_head:
             rows = self.mlp("trunk.mlp3", self.ranks(x), spec.head_in)
@@ -192,7 +189,7 @@ class Network:
         result, name = [], self.spec.targets[which]
         for side, x in zip("ab", self.heads(which, codes)):
             def fixed(kind, *moments, x=x, side=side):
-                shape = (self.layers, self.spec.rank, x.shape[-1])
+                shape = (LAYERS, self.spec.rank, x.shape[-1])
                 return self.parameter(f"{kind}.{name}.{side}", shape, *moments, trained=False)[:, None]
 
             if self.spec.z_score:
@@ -204,45 +201,32 @@ class Network:
         return result
 
 
-def run(case, spec, decoder):
-    sizes = {name: (each.in_features, each.out_features) for (layer, name), each in decoder.linears.items() if layer == 0}
-    network = Network(case, spec, sizes, decoder.layers)
+def run(case, spec):
+    network = Network(case, spec)
     embeddings = network.draw("embeddings", (TEXTS, spec.embedding)).requires_grad_()
     noise = network.draw("noise", (TEXTS, spec.code_width)) if spec.sampled else None
     code = network.code(embeddings, noise)
     pairs = [network.factors(which, code) for which in range(len(spec.targets))]
     factors = torch.cat([factor.reshape(-1) for pair in pairs for factor in pair])
-
-    question = network.draw.ids("question", (TEXTS, QUESTION), decoder.model.config.vocab_size)
     scale = spec.alpha / (math.sqrt(spec.rank) if spec.rslora else spec.rank)
-    logits = []
-    for text in range(TEXTS):
-        decoder.added = {(layer, name): lambda x, a=a[layer, text], b=b[layer, text]: scale * (x @ a.T) @ b
-                         for name, (a, b) in zip(spec.targets, pairs) for layer in range(decoder.layers)}
-        asked = question[text:text + 1]
-        logits.append(decoder.model(input_ids=asked, attention_mask=torch.ones_like(asked), use_cache=False,
-                                    position_ids=torch.arange(QUESTION)[None]).logits[0])
-    decoder.added = {}
+    changes = torch.cat([(scale * b[layer, -1].T @ a[layer, -1]).reshape(-1) for layer in range(LAYERS) for a, b in pairs])
 
     dfactors = network.draw("dfactors", factors.shape)
     given = {"embeddings": embeddings} | network.values
     found = torch.autograd.grad((factors * dfactors).sum(), list(given.values()))
     tensors = {"params." + name: tensor for name, tensor in (network.values | network.fixed).items()}
     tensors |= {"gradients." + name: gradient for name, gradient in zip(given, found)}
-    tensors |= {"embeddings": embeddings, "code": code, "factors": factors, "dfactors": dfactors, "logits": torch.stack(logits)}
+    tensors |= {"embeddings": embeddings, "code": code, "factors": factors, "dfactors": dfactors, "changes": changes}
     tensors |= {"noise": noise} if spec.sampled else {}
     tensors |= network.followed if spec.code == "vq" else {}
-    tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
-    return tensors | {"question": question.int()}
+    return {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
 
 
 def main(fixtures):
-    shine.softmax_in_float64()
-    fixtures = pathlib.Path(fixtures)
     for case, spec in CASES.items():
-        tensors = run(case, spec, shine.Decoder(fixtures / "models" / "llama"))
-        safetensors.torch.save_file(tensors, fixtures / "hypernets" / f"text_to_lora_{case}.safetensors")
-        largest = {name: tensors[name].abs().max().item() for name in ("code", "factors", "logits")}
+        tensors = run(case, spec)
+        safetensors.torch.save_file(tensors, pathlib.Path(fixtures) / "hypernets" / f"text_to_lora_{case}.safetensors")
+        largest = {name: tensors[name].abs().max().item() for name in ("code", "factors", "changes")}
         smallest = min((tensor.abs().max().item(), name) for name, tensor in tensors.items() if name.startswith("gradients."))
         print(case, largest, "smallest:", smallest)
 
