@@ -3,14 +3,14 @@
 // TextToLora: the embedding of a task's description to an adapter (arXiv 2506.06105):
 //   code = TaskEncoder(embedding)               what the task is
 //   rows = TaskTrunk(code)                      by MLPs, for every linear and layer (side, rank)
-//   A, B = FactorHead(rows)                     of every linear, for all layers
+//   A, B = TaskHead(rows)                     of every linear, for all layers
 //   factors = (A, B) (deviation + 1e-10) + mean, over sqrt(product scale), + offset
 // No dropout.
 #pragma once
 
-#include <hyperblocks/hypernets/factor_head.hpp>
 #include <hyperblocks/hypernets/generated.hpp>
 #include <hyperblocks/hypernets/task_encoder.hpp>
+#include <hyperblocks/hypernets/task_head.hpp>
 #include <hyperblocks/hypernets/task_trunk.hpp>
 #include <hyperblocks/models/decoder.hpp>
 
@@ -71,15 +71,15 @@ struct TextToLoraLinears {
   using IfTarget = std::conditional_t<spec.targets.contains(projection), T, Nothing>;
 
   template <Projection projection>
-  using Head = FactorHead<FactorHeadSpec{.width = spec.head_in,
-                                         .in = size_of(base, projection).in,
-                                         .out = size_of(base, projection).out,
-                                         .rank = spec.rank,
-                                         .shared = spec.shared_head,
-                                         .by_rank = spec.autoregressive,
-                                         .bias = spec.head_bias,
-                                         .start = spec.head_start},
-                          Scalar, Device, Weights>;
+  using Head = TaskHead<TaskHeadSpec{.width = spec.head_in,
+                                     .in = size_of(base, projection).in,
+                                     .out = size_of(base, projection).out,
+                                     .rank = spec.rank,
+                                     .shared = spec.shared_head,
+                                     .by_rank = spec.autoregressive,
+                                     .bias = spec.head_bias,
+                                     .start = spec.head_start},
+                        Scalar, Device, Weights>;
   template <Role role>
   struct HeadParts {
     template <Projection projection>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// FactorHead: rows to the numbers of a linear's A (rank, in) and B (rank, out), each from a Linear of its own
+// TaskHead: rows to the numbers of a linear's A (rank, in) and B (rank, out), each from a Linear of its own
 // or both from one, whose rows come for A first and then for B, and which gives max(in, out) numbers a rank,
 // of which the first count. A row gives all ranks, or one.
 #pragma once
@@ -15,7 +15,7 @@ enum class HeadStart : std::uint8_t {
   linear  ///< as any Linear
 };
 
-struct FactorHeadSpec {
+struct TaskHeadSpec {
   Index width = 0;  ///< of the rows
   Index in = 0, out = 0, rank = 0;
   bool shared = false;   ///< one Linear for A and B
@@ -24,9 +24,9 @@ struct FactorHeadSpec {
   HeadStart start = HeadStart::base;
 };
 
-template <FactorHeadSpec spec_, RealScalar Scalar_, class Device_, class Weights = Trainable>
-struct FactorHead {
-  static constexpr FactorHeadSpec spec = spec_;
+template <TaskHeadSpec spec_, RealScalar Scalar_, class Device_, class Weights = Trainable>
+struct TaskHead {
+  static constexpr TaskHeadSpec spec = spec_;
   using Scalar = Scalar_;
   using Device = Device_;
   /// How many of a factor's vectors come from one row.
