@@ -9,6 +9,7 @@
 #pragma once
 
 #include <hyperblocks/blocks/residual_mlp.hpp>
+#include <hyperblocks/hypernets/repeats.hpp>
 
 namespace hyperblocks {
 
@@ -26,37 +27,6 @@ struct TaskTrunkSpec {
 };
 
 namespace detail {
-/// Rows (outer, count, inner), of which row (i, j, k) has to do with row j of `count` others.
-struct Repeats {
-  Index outer = 1, count = 1, inner = 1;
-};
-
-/// Writes the others, repeated, into columns of the rows, from the column `first` on.
-template <RealScalar Scalar, class Device>
-void repeat(Device& device, const Repeats& repeats, ops::Rows<const Scalar, Device> from,
-            ops::Rows<Scalar, Device> to, Index first = 0) {
-  const auto& [outer, count, inner] = repeats;
-  const Index width = from.columns(), stride = to.columns();
-  ops::copy_heads<Scalar>(
-      device, {from.data(), outer, count, inner, width, 0, width, 0},
-      {to.data() + first, outer, count, inner, width, count * inner * stride, inner * stride, stride});
-}
-
-/// The way back: sums over what was repeated.
-template <RealScalar Scalar, class Device>
-void sum_repeats(Device& device, const Repeats& repeats, ops::Rows<const Scalar, Device> from,
-                 ops::Rows<Scalar, Device> to, Index first = 0) {
-  const ArenaScope scope(device);
-  const auto& [outer, count, inner] = repeats;
-  const Index width = to.columns(), stride = from.columns(), all = count * width;
-  const auto terms = take<Scalar, dyn, dyn>(device, outer * inner, all);
-  ops::copy_heads<Scalar>(
-      device,
-      {from.data() + first, outer, inner, count, width, count * inner * stride, stride, inner * stride},
-      {terms.data(), outer, inner, count, width, inner * all, all, width});
-  ops::column_sums<Scalar>(device, terms, to.template reshape<dyn>(all), Write::assign);
-}
-
 /// One sentence for a rotation of pairs that leaves a number over.
 template <bool rotary, Index width>
 struct RotaryWidth {
@@ -219,20 +189,11 @@ struct TaskTrunk {
 
  private:
   using Rows = View<Scalar, Device, dyn, width>;
-  using Repeats = detail::Repeats;
   static Rows scratch(Device& device, Index rows) { return take<Scalar, dyn, width>(device, rows); }
-  static void repeat(Device& device, const Repeats& repeats, ops::Rows<const Scalar, Device> from,
-                     ops::Rows<Scalar, Device> to, Index first = 0) {
-    detail::repeat<Scalar>(device, repeats, from, to, first);
-  }
-  static void sum_repeats(Device& device, const Repeats& repeats, ops::Rows<const Scalar, Device> from,
-                          ops::Rows<Scalar, Device> to, Index first = 0) {
-    detail::sum_repeats<Scalar>(device, repeats, from, to, first);
-  }
   static void add_repeated(Device& device, const Repeats& repeats, Rows from, Rows to) {
     const ArenaScope scope(device);
     const Rows repeated = scratch(device, to.rows());
-    repeat(device, repeats, from, repeated);
+    repeat<Scalar>(device, repeats, from, repeated);
     ops::add<Scalar>(device, to, repeated, to);
   }
 
@@ -244,29 +205,29 @@ struct TaskTrunk {
 
   static void place(Device& device, const Params& params, Input codes, Rows x, Tape* tape) {
     const Index texts = codes.rows();
-    repeat(device, of_texts(texts), codes, x);
+    repeat<Scalar>(device, of_texts(texts), codes, x);
     if constexpr (one_hot) {
       static const std::vector<Scalar> host = one_hot_places();  // made once: the type says all of it
       const auto places = take<Scalar, dyn, width - in>(device, spec.linears * spec.layers);
       device.upload(places.data(), host.data(), places.bytes());
-      repeat(device, {1, spec.linears * spec.layers, texts}, places, x, in);
+      repeat<Scalar>(device, {1, spec.linears * spec.layers, texts}, places, x, in);
     } else {
       const auto depth = Depth::forward(device, params.depth, tape ? &tape->depth : nullptr);
       const auto type = Type::forward(device, params.type, tape ? &tape->type : nullptr);
-      repeat(device, of_layers(texts), depth, x, in);
-      repeat(device, of_linears(texts), type, x, in + spec.places);
+      repeat<Scalar>(device, of_layers(texts), depth, x, in);
+      repeat<Scalar>(device, of_linears(texts), type, x, in + spec.places);
     }
   }
 
   static void place_backward(Device& device, const Params& params, const Tape& tape, Rows dx,
                              InputGradient dcodes, Gradients& gradients, Write write) {
     const Index texts = dx.rows() / (spec.linears * spec.layers);
-    if (dcodes) sum_repeats(device, of_texts(texts), dx, dcodes);
+    if (dcodes) sum_repeats<Scalar>(device, of_texts(texts), dx, dcodes);
     if constexpr (!one_hot && std::same_as<Weights, Trainable>) {
       const auto ddepth = take<Scalar, dyn, spec.places>(device, spec.layers);
       const auto dtype = take<Scalar, dyn, spec.places>(device, spec.linears);
-      sum_repeats(device, of_layers(texts), dx, ddepth, in);
-      sum_repeats(device, of_linears(texts), dx, dtype, in + spec.places);
+      sum_repeats<Scalar>(device, of_layers(texts), dx, ddepth, in);
+      sum_repeats<Scalar>(device, of_linears(texts), dx, dtype, in + spec.places);
       Depth::backward(device, params.depth, tape.depth, ddepth, gradients.depth, write);
       Type::backward(device, params.type, tape.type, dtype, gradients.type, write);
     }
@@ -287,7 +248,7 @@ struct TaskTrunk {
       return x;
     } else {
       const Rows both = scratch(device, 2 * x.rows());
-      repeat(device, {1, spec.linears, 2}, linear_by_linear(x, 1), linear_by_linear(both, 2));
+      repeat<Scalar>(device, {1, spec.linears, 2}, linear_by_linear(x, 1), linear_by_linear(both, 2));
       const Rows sides = Sides::forward(device, params.sides, tape ? &tape->sides : nullptr);
       add_repeated(device, {1, 2 * spec.linears, x.rows() / spec.linears}, sides, both);
       if constexpr (!by_rank) return both;
@@ -308,9 +269,9 @@ struct TaskTrunk {
         Mlp::backward(device, params.mlp2, tape.sides_mlp2, dy, dboth, gradients.mlp2, Write::add);
       }
       const Rows dsides = scratch(device, 2 * spec.linears), dx = scratch(device, dy.rows() / 2);
-      sum_repeats(device, {1, 2 * spec.linears, dx.rows() / spec.linears}, dboth, dsides);
+      sum_repeats<Scalar>(device, {1, 2 * spec.linears, dx.rows() / spec.linears}, dboth, dsides);
       Sides::backward(device, params.sides, tape.sides, dsides, gradients.sides, write);
-      sum_repeats(device, {1, spec.linears, 2}, linear_by_linear(dboth, 2), linear_by_linear(dx, 1));
+      sum_repeats<Scalar>(device, {1, spec.linears, 2}, linear_by_linear(dboth, 2), linear_by_linear(dx, 1));
       return dx;
     }
   }
@@ -326,7 +287,7 @@ struct TaskTrunk {
     Rows ranks = x;
     if constexpr (by_rank) {
       ranks = scratch(device, x.rows() * spec.ranks);
-      repeat(device, {1, x.rows(), spec.ranks}, x, ranks);
+      repeat<Scalar>(device, {1, x.rows(), spec.ranks}, x, ranks);
     }
     if constexpr (rotary) turn(device, ranks, false);
     const auto mlp2 = [&](Rows from) {
@@ -354,12 +315,12 @@ struct TaskTrunk {
     const Rows dx = scratch(device, dy.rows() / std::max<Index>(spec.ranks, 1));
     if constexpr (learned) {
       const Rows dpositions = scratch(device, spec.ranks);
-      sum_repeats(device, {dx.rows(), spec.ranks, 1}, dranks, dpositions);
+      sum_repeats<Scalar>(device, {dx.rows(), spec.ranks, 1}, dranks, dpositions);
       Ranks::backward(device, params.ranks, tape.ranks, spec.sides ? mlp2(dpositions) : dpositions,
                       gradients.ranks, write);
     }
     if constexpr (rotary) turn(device, dranks, true);
-    sum_repeats(device, {1, dx.rows(), spec.ranks}, dranks, dx);
+    sum_repeats<Scalar>(device, {1, dx.rows(), spec.ranks}, dranks, dx);
     return dx;
   }
 
