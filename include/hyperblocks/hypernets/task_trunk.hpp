@@ -90,9 +90,9 @@ struct TaskTrunk {
   using Device = Device_;
   static constexpr bool one_hot = spec.places == 0, by_rank = spec.ranks > 0;
   static constexpr bool learned = by_rank && spec.positions == RankPositions::learned;
-  static constexpr bool rotary = by_rank && !learned;
+  static constexpr bool rotated = by_rank && !learned;
   static constexpr Index width = spec.code + (one_hot ? spec.layers + spec.linears : 2 * spec.places);
-  static_assert(sizeof(detail::RotaryWidth<rotary, width>) > 0);
+  static_assert(sizeof(detail::RotaryWidth<rotated, width>) > 0);
   static constexpr Index in = spec.code, out = spec.out;
   /// Rows of a linear, of one text.
   static constexpr Index linear_rows = (spec.sides ? 2 : 1) * spec.layers * (by_rank ? spec.ranks : 1);
@@ -289,7 +289,7 @@ struct TaskTrunk {
       ranks = scratch(device, x.rows() * spec.ranks);
       repeat<Scalar>(device, {1, x.rows(), spec.ranks}, x, ranks);
     }
-    if constexpr (rotary) turn(device, ranks, false);
+    if constexpr (rotated) turn(device, ranks, false);
     const auto mlp2 = [&](Rows from) {
       const Rows to = scratch(device, from.rows());
       Mlp::forward(device, params.mlp2, from, to, tape ? &tape->mlp2 : nullptr);
@@ -319,7 +319,7 @@ struct TaskTrunk {
       Ranks::backward(device, params.ranks, tape.ranks, spec.sides ? mlp2(dpositions) : dpositions,
                       gradients.ranks, write);
     }
-    if constexpr (rotary) turn(device, dranks, true);
+    if constexpr (rotated) turn(device, dranks, true);
     sum_repeats<Scalar>(device, {1, dx.rows(), spec.ranks}, dranks, dx);
     return dx;
   }
