@@ -44,6 +44,23 @@ std::vector<float> copied(std::span<const float> numbers) { return {numbers.begi
 
 }  // namespace
 
+TEST_CASE("the published sizes have as many parameters as published") {
+  static constexpr hb::DecoderSpec mistral{.vocabulary = 32000,
+                                           .hidden = 4096,
+                                           .layers = 32,
+                                           .heads = 32,
+                                           .kv_heads = 8,
+                                           .inner = 14336,
+                                           .positions = 32768};
+  using Mistral = hb::Decoder<mistral, float, Cpu>;
+  const auto count = []<class N>(std::type_identity<N>) { return hb::count(typename N::Params()); };
+  CHECK(count(std::type_identity<hb::TextToLora<Mistral, hb::TextToLoraSpec{}>>()) == 55'424'000);
+  using Medium = hb::TextToLora<Mistral, hb::TextToLoraSpec{.shared_head = true}>;
+  CHECK(count(std::type_identity<Medium>()) == 34'412'288);
+  using Small = hb::TextToLora<Mistral, hb::TextToLoraSpec{.shared_head = true, .autoregressive = true}>;
+  CHECK(count(std::type_identity<Small>()) == 4'994'816);
+}
+
 TEST_CASE_TEMPLATE("bits do not depend on threads or on the tape, and memory stays once warm", N, Net<large>,
                    Net<medium>, Net<small>) {
   std::vector<float> first;
@@ -122,6 +139,10 @@ TEST_CASE_TEMPLATE("frozen weights give the same factors, and gradients of the e
   close(factors, subject.factors);
   close(dembeddings, subject.dembeddings);
   CHECK(hb::count(gradients) == 0);
+  Index held = 0;  // by name beside the parameters, as an optimiser walks them
+  hb::visit([&]<class G>(const std::string&, const auto&, const G&) { held += std::same_as<G, hb::Nothing>; },
+            params, gradients);
+  CHECK(held > 20);
 }
 
 TEST_CASE("what a network begins with") {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // TextToLora: the embedding of a task's description to an adapter (arXiv 2506.06105):
-//   code = TaskEncoder(embedding)               what the task is
-//   rows = TaskTrunk(code)                      by MLPs, for every linear and layer (side, rank)
-//   A, B = TaskHead(rows)                     of every linear, for all layers
+//   code = TaskEncoder(embedding)    what the task is
+//   rows = TaskTrunk(code)           by MLPs, for every linear and layer (side, rank)
+//   A, B = TaskHead(rows)            of every linear, for all layers
 //   factors = (A, B) (deviation + 1e-10) + mean, over sqrt(product scale), + offset
 // No dropout.
 #pragma once
@@ -56,8 +56,8 @@ struct TextToLora {
     typename Encoder::template Parts<role> task;
     typename Trunk::template Parts<role> trunk;
     typename Linears::template HeadParts<role>::Type heads;
-    typename Linears::template Fixed<spec.z_score && role == Role::value>::Type mean, deviation;
-    typename Linears::template Fixed<spec.offset && role == Role::value>::Type offset;
+    typename Linears::template Fixed<spec.z_score, role>::Type mean, deviation;
+    typename Linears::template Fixed<spec.offset, role>::Type offset;
     static constexpr auto fields() {
       return std::tuple{Field{"task", &Parts::task},           Field{"trunk", &Parts::trunk},
                         Field{"heads", &Parts::heads},         Field{"mean", &Parts::mean},
@@ -106,6 +106,7 @@ struct TextToLora {
     Trunk::forward(device, params.trunk, code, rows, tape ? &tape->trunk : nullptr);
     const auto to = factors<Scalar>(output.factors);
     each_target([&]<Projection projection>(Index number) {
+      const ArenaScope own(device, tape != nullptr);
       const auto& finished = linear_of<projection>(to);
       const auto plain = spec.z_score ? scratch<projection>(device, texts) : finished;
       Head<projection>::forward(device, linear_of<projection>(params.heads), of_linear(rows, number), plain,

@@ -102,12 +102,15 @@ struct TextToLoraLinears {
   };
 
   /// Numbers that do not depend on the text and are not trained.
-  template <bool present>
+  template <bool present, Role role>
   struct Fixed {
+    template <Index width>
+    using Numbers = std::conditional_t<role == Role::value,
+                                       Tensor<Scalar, Device, base.layers, spec.rank, width>, Nothing>;
     template <Projection projection>
     struct Pair {
-      Tensor<Scalar, Device, base.layers, spec.rank, size_of(base, projection).in> a;
-      Tensor<Scalar, Device, base.layers, spec.rank, size_of(base, projection).out> b;
+      Numbers<size_of(base, projection).in> a;
+      Numbers<size_of(base, projection).out> b;
       static constexpr auto fields() { return std::tuple{Field{"a", &Pair::a}, Field{"b", &Pair::b}}; }
     };
     template <Projection projection>
