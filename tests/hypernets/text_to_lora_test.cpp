@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// TextToLora: bits, several texts, what is generated and what is begun with, frozen weights, errors.
+// TextToLora: bits, several texts, what is generated and what is begun with, errors.
 #include "../support/text_to_lora_case.hpp"
 
 namespace hb = hyperblocks;
@@ -106,43 +106,6 @@ TEST_CASE_TEMPLATE("generate: texts together as alone, in any length of the embe
   CHECK(same(together.to_host(cpu, 1), generate({other}).to_host(cpu)));
   CHECK(same(generate({{2, 4, -6, 8, 10}}).to_host(cpu), together.to_host(cpu, 0)));
   CHECK_FALSE(same(together.to_host(cpu, 0), together.to_host(cpu, 1)));
-}
-
-TEST_CASE_TEMPLATE("frozen weights give the same factors, and gradients of the embeddings alone", Weights,
-                   hb::Frozen<float>, hb::Frozen<hb::bf16>) {
-  using Fixed = hb::TextToLora<Model, large, Weights>;
-  const double most = std::same_as<Weights, hb::Frozen<float>> ? 1e-5 : 0.1;
-  Cpu cpu;
-  hb::test::TextToLoraCase<Net<large>> subject(cpu, 2);
-  subject.train(cpu, hb::Write::assign);
-  auto params = hb::make<typename Fixed::Params>(cpu);
-  auto gradients = hb::make<typename Fixed::Gradients>(cpu);
-  hb::visit(
-      [&]<class To>(const std::string&, To& to, const auto& from) {
-        std::size_t i = 0;
-        hb::fill(cpu, to, [&] { return from.data()[i++]; });
-      },
-      params, subject.params);
-  hb::Tensor<float, Cpu, dyn> factors(cpu, 2 * Fixed::numbers);
-  hb::Tensor<float, Cpu, dyn, 5> dembeddings(cpu, 2);
-  const hb::ArenaScope scope(cpu);
-  typename Fixed::Tape tape;
-  Fixed::forward(cpu, params, {.x = subject.embeddings}, {.factors = factors}, &tape);
-  Fixed::backward(cpu, params, tape, {.factors = subject.direction}, dembeddings, gradients,
-                  hb::Write::assign);
-  const auto close = [&](const auto& found, const auto& expected) {
-    double difference = 0;
-    for (Index i = 0; i < found.size(); ++i)
-      difference = std::max(difference, std::abs(double(found.data()[i]) - double(expected.data()[i])));
-    CHECK(difference < most * largest(copied(expected.span())));
-  };
-  close(factors, subject.factors);
-  close(dembeddings, subject.dembeddings);
-  CHECK(hb::count(gradients) == 0);
-  Index held = 0;  // by name beside the parameters, as an optimiser walks them
-  hb::visit([&]<class G>(const std::string&, const auto&, const G&) { held += std::same_as<G, hb::Nothing>; },
-            params, gradients);
-  CHECK(held > 20);
 }
 
 TEST_CASE("what a network begins with") {
