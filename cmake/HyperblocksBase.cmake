@@ -18,7 +18,11 @@ function(hyperblocks_add_spec kind target)
   endif()
   cmake_path(ABSOLUTE_PATH spec_CONFIG BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE OUTPUT_VARIABLE config)
   if(IS_DIRECTORY "${config}")
-    cmake_path(APPEND config "config.json")
+    if(kind STREQUAL "hypernet")
+      cmake_path(APPEND config "hypernet.json")
+    else()
+      cmake_path(APPEND config "config.json")
+    endif()
   endif()
   if(NOT EXISTS "${config}")
     message(FATAL_ERROR "hyperblocks_add_${kind}: there is no file ${config}")
@@ -48,6 +52,12 @@ endfunction()
 # hyperblocks_add_encoder(TARGET CONFIG path NAME my_encoder): a hyperblocks::TextEncoderSpec from an encoder's config.json.
 function(hyperblocks_add_encoder target)
   hyperblocks_add_spec(encoder ${target} ${ARGN})
+endfunction()
+
+# hyperblocks_add_hypernet(TARGET CONFIG path NAME my_net): a hyperblocks::ShineSpec, DocToLoraSpec or TextToLoraSpec from a
+# hypernet.json or its folder; of Doc-to-LoRA also the ContextSpec my_net_context.
+function(hyperblocks_add_hypernet target)
+  hyperblocks_add_spec(hypernet ${target} ${ARGN})
 endfunction()
 
 # The program that writes the headers, built once for all of them from the library's own readers.

@@ -344,11 +344,11 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   file.commit();
 }
 
-/// Writes a group of parameters under their names.
+namespace detail {
+/// The tensors of a group of parameters by their names, which look at `bytes`.
 template <class Device, class Params>
-void save(Device& device, const Params& params, const std::filesystem::path& path,
-          const std::map<std::string, std::string>& metadata = {}) {
-  std::map<std::string, std::vector<std::byte>> bytes;
+std::map<std::string, StoredTensor> downloaded(Device& device, const Params& params,
+                                               std::map<std::string, std::vector<std::byte>>& bytes) {
   std::map<std::string, StoredTensor> tensors;
   visit(
       [&](const std::string& name, const auto& tensor) {
@@ -358,10 +358,19 @@ void save(Device& device, const Params& params, const std::filesystem::path& pat
         host.resize(count * sizeof(Scalar));
         tensor.download(device, std::span(reinterpret_cast<Scalar*>(host.data()), count));
         const auto shape = tensor.shape().all();
-        tensors[name] = {dtype_of<Scalar>, {shape.begin(), shape.end()}, host};
+        tensors[name] = {hyperblocks::dtype_of<Scalar>, {shape.begin(), shape.end()}, host};
       },
       params);
-  write_safetensors(path, tensors, metadata);
+  return tensors;
+}
+}  // namespace detail
+
+/// Writes a group of parameters under their names.
+template <class Device, class Params>
+void save(Device& device, const Params& params, const std::filesystem::path& path,
+          const std::map<std::string, std::string>& metadata = {}) {
+  std::map<std::string, std::vector<std::byte>> bytes;
+  write_safetensors(path, detail::downloaded(device, params, bytes), metadata);
 }
 
 }  // namespace hyperblocks

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // A spec as text: the comparison of the spec that a program was compiled for with a model's, and the
-// header that hyperblocks_add_base and hyperblocks_add_encoder write.
+// headers that hyperblocks_add_base, _add_encoder and _add_hypernet write.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -16,22 +17,37 @@
 
 namespace hyperblocks {
 
-constexpr std::string_view name(Activation activation) {
-  constexpr std::string_view names[] = {"identity", "relu", "silu", "gelu_exact", "gelu_tanh", "sigmoid"};
-  return names[static_cast<std::size_t>(activation)];
-}
+/// An enumeration as C++ and files spell it.
+template <class E>
+struct EnumNames;
+template <>
+struct EnumNames<Activation> {
+  static constexpr const char* type = "Activation";
+  static constexpr std::array names = {"identity", "relu", "silu", "gelu_exact", "gelu_tanh", "sigmoid"};
+};
+template <>
+struct EnumNames<RopeScaling::Kind> {
+  static constexpr const char* type = "RopeScaling::Kind";
+  static constexpr std::array names = {"none", "linear", "llama3", "ntk"};
+};
+template <class E>
+concept NamedEnum = requires {
+  EnumNames<E>::names;
+};
 
-constexpr std::string_view name(RopeScaling::Kind kind) {
-  constexpr std::string_view names[] = {"none", "linear", "llama3", "ntk"};
-  return names[static_cast<std::size_t>(kind)];
+template <NamedEnum E>
+constexpr std::string_view name(E value) {
+  return EnumNames<E>::names[static_cast<std::size_t>(value)];
 }
 
 namespace detail {
 
 inline std::string spec_text(Index value) { return std::to_string(value); }
 inline std::string spec_text(bool value) { return value ? "true" : "false"; }
-inline std::string spec_text(Activation value) { return std::string(name(value)); }
-inline std::string spec_text(RopeScaling::Kind value) { return std::string(name(value)); }
+template <NamedEnum E>
+std::string spec_text(E value) {
+  return std::string(name(value));
+}
 /// The shortest text that gives the same number again.
 inline std::string spec_text(double value) {
   char text[32];
@@ -43,9 +59,9 @@ template <class T>
 std::string spec_code(T value) {
   return spec_text(value);
 }
-inline std::string spec_code(Activation value) { return "hyperblocks::Activation::" + spec_text(value); }
-inline std::string spec_code(RopeScaling::Kind value) {
-  return "hyperblocks::RopeScaling::Kind::" + spec_text(value);
+template <NamedEnum E>
+std::string spec_code(E value) {
+  return std::string("hyperblocks::") + EnumNames<E>::type + "::" + spec_text(value);
 }
 
 /// Files round their numbers: 1e-6 as float is not 1e-6 as double.
@@ -75,19 +91,22 @@ inline DecoderSpec canonical(DecoderSpec spec) {
   return spec;
 }
 
-inline TextEncoderSpec canonical(const TextEncoderSpec& spec) { return spec; }
+template <class Spec>
+Spec canonical(const Spec& spec) {
+  return spec;
+}
 
 /// A spec's type as C++, and its header.
 template <class Spec>
 struct SpecCode;
 template <>
 struct SpecCode<DecoderSpec> {
-  static constexpr const char *type = "DecoderSpec", *header = "decoder_spec.hpp",
+  static constexpr const char *type = "DecoderSpec", *header = "models/decoder_spec.hpp",
                               *function = "hyperblocks_add_base";
 };
 template <>
 struct SpecCode<TextEncoderSpec> {
-  static constexpr const char *type = "TextEncoderSpec", *header = "text_encoder_spec.hpp",
+  static constexpr const char *type = "TextEncoderSpec", *header = "models/text_encoder_spec.hpp",
                               *function = "hyperblocks_add_encoder";
 };
 
@@ -96,7 +115,8 @@ struct SpecCode<TextEncoderSpec> {
 /// Throws one Error that names every field in which a model differs from the spec of the program. Not
 /// compared: a Decoder's `positions`, a promise of the model's makers that changes no result.
 template <class Spec>
-void check_spec(const Spec& expected, const Spec& found, const std::string& file) {
+void check_spec(const Spec& expected, const Spec& found, const std::string& file,
+                const std::string& problem = "the model is not the one that the program was compiled for") {
   std::string compiled, read;
   each_field(
       [&](const char* field, auto first, auto second) {
@@ -106,19 +126,14 @@ void check_spec(const Spec& expected, const Spec& found, const std::string& file
         read += separator + field + " " + detail::spec_text(second);
       },
       detail::canonical(expected), detail::canonical(found));
-  check(compiled.empty(), [&] {
-    return Error("the model is not the one that the program was compiled for", file, compiled, read);
-  });
+  check(compiled.empty(), [&] { return Error(problem, file, compiled, read); });
 }
 
-/// A header that defines the spec as `constant`; `origin` says in a comment what it was read from.
+/// C++ that defines the spec as `constant`.
 template <class Spec>
-std::string spec_header(const Spec& spec, const std::string& constant, const std::string& origin) {
-  using Code = detail::SpecCode<Spec>;
+std::string spec_constant(const Spec& spec, const std::string& constant) {
   std::string text =
-      std::string("// Written by ") + Code::function + " from " + origin + ".\n#pragma once\n\n";
-  text += std::string("#include <hyperblocks/models/") + Code::header + ">\n\n";
-  text += std::string("inline constexpr hyperblocks::") + Code::type + " " + constant + "{";
+      std::string("inline constexpr hyperblocks::") + detail::SpecCode<Spec>::type + " " + constant + "{";
   std::string open;  // the member whose members are being written
   const auto close = [&] { text += open.empty() ? "" : "\n    },"; };
   each_field(
@@ -135,6 +150,14 @@ std::string spec_header(const Spec& spec, const std::string& constant, const std
       spec);
   close();
   return text + "\n};\n";
+}
+
+/// A header that defines the spec as `constant`; `origin` says in a comment what it was read from.
+template <class Spec>
+std::string spec_header(const Spec& spec, const std::string& constant, const std::string& origin) {
+  using Code = detail::SpecCode<Spec>;
+  return std::string("// Written by ") + Code::function + " from " + origin +
+         ".\n#pragma once\n\n#include <hyperblocks/" + Code::header + ">\n\n" + spec_constant(spec, constant);
 }
 
 }  // namespace hyperblocks
