@@ -181,18 +181,17 @@ inline std::string hypernet_text(const HypernetConfig& config, const std::string
   return json.dump(2) + "\n";
 }
 
-/// A header that defines the spec as `constant`, and a Doc-to-LoRA's ContextSpec as `constant`_context.
+/// A header that defines the spec as `constant`, and what a reader gives as `constant`_context: that tells
+/// nothing but of a Doc-to-LoRA, so that a program for any system compiles with it.
 inline std::string hypernet_header(const HypernetConfig& config, const std::string& constant,
                                    const std::string& origin) {
   return std::visit(
       [&]<class Spec>(const Spec& spec) {
         std::string text = spec_header(spec, constant, origin);
-        if constexpr (std::same_as<Spec, DocToLoraSpec>) {
-          text += "\n" + spec_constant(config.context, constant + "_context");
-          const std::string include = std::string("#include <hyperblocks/") + detail::SpecCode<Spec>::header;
-          text.insert(text.find(include),
-                      std::string("#include <hyperblocks/") + detail::SpecCode<ContextSpec>::header + ">\n");
-        }
+        text += "\n" + spec_constant(config.context, constant + "_context");
+        const std::string include = std::string("#include <hyperblocks/") + detail::SpecCode<Spec>::header;
+        text.insert(text.find(include),
+                    std::string("#include <hyperblocks/") + detail::SpecCode<ContextSpec>::header + ">\n");
         return text;
       },
       config.spec);

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The program for one base, one hypernetwork and perhaps another model that reads: from the input to the
+// adapter's files, logits and answers.
+#pragma once
+
+#include <iostream>
+
+#include <hyperblocks/hypernets/pieces.hpp>
+#include <hyperblocks/io/adapters.hpp>
+#include <hyperblocks/io/load_text_encoder.hpp>
+#include <hyperblocks/models/embed.hpp>
+#include <hyperblocks/text/load_tokenizer.hpp>
+#include <hyperblocks/text/task_description.hpp>
+
+#include "../streams.hpp"
+#include "stages.hpp"
+#include "writers.hpp"
+
+namespace hyperblocks::example {
+
+/// In place of the spec of another model that reads: the base does.
+struct BaseReads {};
+
+/// A file's text, white space around it taken off; "-" is standard input.
+inline std::string stripped_text(const std::string& file) {
+  std::string text;
+  each_line(file, '\0', [&](const std::string& part, std::size_t) { text += part; });
+  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
+  check(first != text.npos, [&] { return Error("an empty text", file, "a word or more", "white space"); });
+  return text.substr(first, last - first + 1);
+}
+
+/// What a chat template puts around a document: an empty system turn, and the opening of an answer. A
+/// template without system turns gets what an empty one leaves before the text.
+inline std::pair<std::string, std::string> around_document(const ChatTemplate& chat) {
+  try {
+    return chat.around({{"system", ""}});
+  } catch (const Error&) {
+    auto [before, behind] = chat.around();
+    return {before + "\n\n", behind};
+  }
+}
+
+template <auto base_spec, auto net_spec, ContextSpec context, auto encoder_spec, class Stored>
+class Program {
+ public:
+  using Model = Decoder<base_spec, float, Cpu, Frozen<Stored>>;
+  using Net = Writer<Model, net_spec>;
+  using Lora = hyperblocks::Adapter<base_spec, AdapterSpec{.bias = Targets{}}, float, Cpu>;
+  using NetSpec = std::remove_cv_t<decltype(net_spec)>;
+  using EncoderSpec = std::remove_cv_t<decltype(encoder_spec)>;
+  static constexpr bool is_shine = std::same_as<NetSpec, ShineSpec>;
+  static constexpr bool is_doc_to_lora = std::same_as<NetSpec, DocToLoraSpec>;
+  static constexpr bool is_text_to_lora = std::same_as<NetSpec, TextToLoraSpec>;
+  static constexpr bool encoder_is_decoder = std::same_as<EncoderSpec, DecoderSpec>;
+
+  explicit Program(const Options& options)
+      : options_(options),
+        pieces_(read_input(options)),
+        cpu_({.threads = options.threads}),
+        net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
+        params_(
+            stages_("base loaded", [&] { return loaded_decoder<Model>(cpu_, options.base, ProgressBar()); })),
+        positions_(cpu_) {}
+
+  void run() {
+    NamedTensors dump;
+    const HostAdapter adapter =
+        stages_("adapter made", [&] { return made(options_.dump.empty() ? nullptr : &dump); });
+    if (!options_.dump.empty()) write_tensors(options_.dump, dump);
+    check_fits(adapter, base_spec, "the adapter");
+    stages_("adapter written", [&] { write(adapter); });
+    Lora lora(cpu_, adapter, "the adapter");
+    lora.pack(cpu_);
+    if (!options_.logits.empty()) stages_("logits", [&] { write_logits(lora); });
+    for (const std::string& question : options_.questions) answer(question, lora);
+    flush_output();
+  }
+
+ private:
+  HostAdapter made(NamedTensors* dump) {
+    if constexpr (is_text_to_lora) {
+      const bool given = !options_.embedding.empty();
+      return net_.of_embedding(
+          cpu_, given ? read_tensor(options_.embedding, "embedding").numbers : described_task(), dump);
+    } else if constexpr (is_shine) {
+      return net_.of_pieces(Base<Model>{cpu_, params_, positions_}, pieces_, dump);
+    } else {
+      if (!options_.features.empty())
+        return net_.of_features(cpu_, read_tensor(options_.features, "features"), options_, dump);
+      if constexpr (encoder_is_decoder) {
+        using Encoder = Decoder<encoder_spec, float, Cpu, Frozen<Stored>>;
+        const auto encoder = stages_(
+            "encoder loaded", [&] { return loaded_decoder<Encoder>(cpu_, options_.encoder, ProgressBar()); });
+        const typename Encoder::Positions positions(cpu_);
+        return read_by(ContextReader<Encoder, context>(encoder, positions), dump);
+      } else {
+        return read_by(ContextReader<Model, context>(params_, positions_), dump);
+      }
+    }
+  }
+
+  template <class Reader>
+  HostAdapter read_by(const Reader& reader, NamedTensors* dump) {
+    return net_.of_pieces(cpu_, reader, pieces_, options_, dump);
+  }
+
+  /// The embedding of a task's description, by the base or by another model.
+  std::vector<float> described_task() {
+    const auto by = [&]<class Encoder>(std::type_identity<Encoder>, const auto& params, Pooling pooling) {
+      return embed<Encoder>(cpu_, params, typename Encoder::Positions(cpu_), pieces_.front(),
+                            {.pooling = pooling});
+    };
+    if constexpr (std::same_as<EncoderSpec, TextEncoderSpec>) {
+      using Encoder = TextEncoder<encoder_spec, float, Cpu>;
+      return by(std::type_identity<Encoder>(),
+                loaded_text_encoder<Encoder>(cpu_, options_.encoder, ProgressBar()), Pooling::cls);
+    } else if constexpr (encoder_is_decoder) {
+      using Encoder = Decoder<encoder_spec, float, Cpu, Frozen<Stored>>;
+      return by(std::type_identity<Encoder>(), loaded_decoder<Encoder>(cpu_, options_.encoder, ProgressBar()),
+                Pooling::last);
+    } else {
+      return by(std::type_identity<Model>(), params_, Pooling::last);
+    }
+  }
+
+  // ---- input
+
+  static std::vector<Tokens> read_input(const Options& options) {
+    constexpr Index vocabulary = [] {
+      if constexpr (encoder_is_decoder && is_doc_to_lora)
+        return encoder_spec.vocabulary;
+      else
+        return base_spec.vocabulary;
+    }();
+    if (!options.logits.empty()) (void)logits_ids(options);
+    if (!options.ids.empty()) return parse_ids(options.ids, "--ids", vocabulary);
+    if (options.text.empty()) return {};
+    const std::string text = stripped_text(options.text);
+    const std::string& reader = options.encoder.empty() ? options.base : options.encoder;
+    const Tokenizer tokenizer = load_tokenizer(reader);
+    if constexpr (is_text_to_lora) {
+      const TaskStyle style = reader.find("SFR") != reader.npos ? TaskStyle::query : TaskStyle::sentence;
+      return {
+          task_tokens(tokenizer, text, style, static_cast<std::size_t>(std::min<Index>(most_read(), 8192)))};
+    } else if constexpr (is_shine) {
+      return pieces(tokenizer.encode(text, true), {.most = options.chunk.value_or(0)});
+    } else {
+      return document_pieces(options, tokenizer, reader, text);
+    }
+  }
+
+  static constexpr Index most_read() {
+    if constexpr (std::same_as<EncoderSpec, BaseReads>)
+      return base_spec.positions;
+    else
+      return encoder_spec.positions;
+  }
+
+  /// The document through the template of the model that reads, in pieces with the base's template around
+  /// them.
+  static std::vector<Tokens> document_pieces(const Options& options, const Tokenizer& reads,
+                                             const std::string& reader, const std::string& text) {
+    const Tokenizer own = load_tokenizer(options.base);
+    const auto [before, behind] = around_document(load_chat_template(reader));
+    const auto [prefix, suffix] = around_document(load_chat_template(options.base));
+    return pieces(reads.encode(before + text + behind, false),
+                  {.most = options.chunk.value_or(read_hypernet(options.hypernet).chunk),
+                   .prefix = own.encode(prefix, false),
+                   .suffix = own.encode(suffix, false)});
+  }
+
+  static Tokens logits_ids(const Options& options) {
+    const auto lists = parse_ids(options.logits_ids, "--logits-ids", base_spec.vocabulary);
+    check(lists.size() == 1, [&] {
+      return Error("several lists of tokens", "--logits-ids", "one", std::to_string(lists.size()));
+    });
+    return lists.front();
+  }
+
+  // ---- outputs
+
+  void write(const HostAdapter& adapter) const {
+    const std::filesystem::path out = options_.out;
+    if (options_.format == "safetensors") {
+      std::filesystem::create_directories(out);
+      return write_tensors(out / "adapter.safetensors", tensors_of(adapter));
+    }
+    const AdapterOptions base = AdapterBase(options_.base).options();
+    if (options_.format == "gguf") {
+      if (!names_gguf(out)) std::filesystem::create_directories(out);
+      write_adapter(names_gguf(out) ? out : out / "adapter.gguf", adapter, base);
+      return;
+    }
+    const Index rank = write_adapter(out, adapter, base);
+    std::printf("rank %td: vLLM wants --max-lora-rank %td\n", rank, rank);
+  }
+
+  void write_logits(const Lora& lora) {
+    const Tokens given = logits_ids(options_);
+    const auto rows = static_cast<Index>(given.size());
+    Tensor<std::int32_t, Cpu, dyn> ids(cpu_, rows);
+    ids.upload(cpu_, given);
+    Tensor<float, Cpu, dyn, Model::vocabulary> logits(cpu_, rows);
+    Model::forward(cpu_, params_,
+                   {.ids = ids, .rotary = positions_, .updates = lora.template updates<Model>()},
+                   {.logits = logits});
+    write_tensors(options_.logits,
+                  {{"logits", {{rows, Model::vocabulary}, {logits.span().begin(), logits.span().end()}}}});
+  }
+
+  void answer(const std::string& question, const Lora& lora) {
+    const Tokenizer tokenizer = load_tokenizer(options_.base);
+    const std::vector<Message> turns = {{"user", question}};
+    const Tokens prompt = tokenizer.encode(load_chat_template(options_.base).render(turns), false);
+    const GenerationOptions options{.most = options_.most, .stop = end_tokens(tokenizer, options_.base)};
+    const auto ask = [&](const char* how, const auto& updates) {
+      const Tokens made = stages_(how, [&] {
+        return hyperblocks::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1), options,
+                                            updates)
+            .front();
+      });
+      std::cout << tokenizer.decode(made) << "\n";
+    };
+    std::cout << "\nQuestion: " << question << std::endl;
+    ask("answer with the adapter", lora.template updates<Model>());
+    ask("answer without", typename Model::template Updates<const float>());
+  }
+
+  Options options_;
+  Stages stages_;
+  std::vector<Tokens> pieces_;  ///< what is read as tokens; before anything is loaded: mistakes show at once
+  Cpu cpu_;
+  Net net_;
+  typename Model::Params params_;
+  typename Model::Positions positions_;
+};
+
+/// What fits this program's system, before anything is read.
+template <class NetSpec>
+void check_options(const Options& options) {
+  const bool doc = std::same_as<NetSpec, DocToLoraSpec>, task = std::same_as<NetSpec, TextToLoraSpec>;
+  const int inputs =
+      !options.text.empty() + !options.ids.empty() + !options.features.empty() + !options.embedding.empty();
+  check(inputs == 1, [&] {
+    return Error("what to read is not clear", "the input", "one of --text, --ids, --features, --embedding",
+                 std::to_string(inputs) + " of them");
+  });
+  const auto only = [](bool given, bool fits, const char* option, const char* system) {
+    check(!given || fits, [&] {
+      return Error("an option of another system", option, std::string("a program for ") + system, "this one");
+    });
+  };
+  only(!options.features.empty(), doc, "--features", "Doc-to-LoRA");
+  only(!options.embedding.empty(), task, "--embedding", "Text-to-LoRA");
+  only(!options.ids.empty(), !task, "--ids", "SHINE or Doc-to-LoRA");
+  only(options.chunk.has_value(), !task, "--chunk", "SHINE or Doc-to-LoRA");
+  only(!options.encoder.empty(), doc || task, "--encoder", "Doc-to-LoRA or Text-to-LoRA");
+  only(options.iterative, doc, "--iterative", "Doc-to-LoRA");
+  only(!options.chunk_scales.empty(), doc, "--chunk-scales", "Doc-to-LoRA");
+  only(options.scale != 1, doc, "--scale", "Doc-to-LoRA");
+  only(options.bias_scale != 1, doc, "--bias-scale", "Doc-to-LoRA");
+  check(options.logits.empty() == options.logits_ids.empty(), [] {
+    return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
+  });
+}
+
+/// Whether every matrix of a folder is bf16, so that nothing is lost by keeping it so.
+inline bool stores_bf16(const std::string& path) {
+  if (!is_folder(path)) return false;
+  bool all = true;
+  ModelDirectory(path).each([&](const std::string&, const StoredTensor& tensor) {
+    all = all && (tensor.shape.size() < 2 || tensor.dtype == DType::bf16);
+  });
+  return all;
+}
+
+template <auto base, auto net, ContextSpec context, auto encoder>
+void run(const Options& options) {
+  using NetSpec = std::remove_cv_t<decltype(net)>;
+  check_options<NetSpec>(options);
+  constexpr bool base_reads = std::same_as<std::remove_cv_t<decltype(encoder)>, BaseReads>;
+  check(!base_reads || options.encoder.empty(), [] {
+    return Error("another model that reads", "--encoder",
+                 "a program compiled with HYPERBLOCKS_ENCODER_CONFIG", "one for which the base reads");
+  });
+  const bool reads = !options.text.empty() || !options.ids.empty();
+  check(base_reads || !reads || !options.encoder.empty(), [] {
+    return Error("the model that reads is not given", "--encoder",
+                 "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
+  });
+  check_spec(base, decoder_spec(options.base), options.base);
+  const bool bf16_weights =
+      options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
+  if (bf16_weights)
+    Program<base, net, context, encoder, bf16>(options).run();
+  else
+    Program<base, net, context, encoder, float>(options).run();
+}
+
+}  // namespace hyperblocks::example
