@@ -97,7 +97,7 @@ struct Writer<Model, spec> {
     if (dump != nullptr) {
       (*dump)["features"] = given;
       Tensor<float, Cpu, dyn, Net::latent> latents(cpu, Net::states * Net::Perceiver::outputs);
-      Net::Perceiver::forward(cpu, net.perceiver, {features, {Net::states, features.rows() / Net::states}},
+      Net::Perceiver::forward(cpu, net.perceiver, {features, {Net::states, features.extent(0) / Net::states}},
                               latents);
       add_latents(std::vector<float>(latents.span().begin(), latents.span().end()), 1, *dump);
     }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// examples/adapter with SHINE: logits and stages are PyTorch's, all formats hold the same adapter, and what
+// does not fit is said before anything is loaded.
+#include "../support/adapter_program.hpp"
+
+namespace hb = hyperblocks;
+using hb::test::Folder;
+
+namespace {
+
+constexpr hb::ShineSpec spec{
+    .rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};
+constexpr hb::example::BaseReads base_reads{};
+const std::string fixture = "shine_rl";
+
+struct World {
+  Folder folder;
+  hb::example::Options options;
+  World() {
+    using Model = hb::Decoder<hb::test::tiny_llama, float, hb::Cpu>;
+    hb::test::save_fixture<hb::Shine<Model, spec>>(fixture, folder.path / "net");
+    options.base = (hb::test::adapter_fixtures / "models/llama").string();
+    options.hypernet = (folder.path / "net").string();
+    options.ids = hb::test::ids_text(fixture, "ids");
+    options.out = (folder.path / "out").string();
+    options.logits = (folder.path / "logits.safetensors").string();
+    options.logits_ids = hb::test::ids_text(fixture, "question");
+  }
+  void run() { hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, base_reads>(options); }
+  void refused(const char* text) {
+    CHECK_THROWS_WITH_AS(run(), doctest::Contains(text), hb::Error);
+    CHECK_FALSE(hb::is_there(options.out));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("logits and stages are those of PyTorch") {
+  World world;
+  world.options.dump = (world.folder.path / "dump.safetensors").string();
+  world.run();
+  CHECK(hb::test::differs(world.options.logits, "logits", fixture, "logits", 0, 2) < 1e-5);
+  // Of two documents the fixture has layers outside; the first layer's first document is where both begin.
+  const auto states = hb::example::read_tensor(world.options.dump, "memory_states");
+  const auto plain = hb::example::read_tensor(world.options.dump, "plain_output");
+  const auto expected = hb::example::read_tensor(
+      hb::test::adapter_fixtures / "hypernets" / (fixture + ".safetensors"), "memory_states");
+  REQUIRE(states.shape.size() == 3);
+  CHECK(plain.shape == states.shape);
+  for (std::size_t i = 0; i < states.numbers.size() / 3; ++i)
+    CHECK(states.numbers[i] == doctest::Approx(expected.numbers[i]).epsilon(1e-4));
+
+  world.options.weights = "bf16";
+  world.run();
+  const double rounded = hb::test::differs(world.options.logits, "logits", fixture, "logits", 0, 2);
+  CHECK(rounded > 1e-4);
+  CHECK(rounded < 0.1);
+}
+
+TEST_CASE("every format holds the same adapter; pieces lie side by side") {
+  World world;
+  world.options.ids += ";1,2,3";
+  world.run();
+  const auto peft = hb::read_adapter(world.options.out);
+  CHECK(peft.linears.begin()->second.rank == 4);
+  world.options.format = "gguf", world.options.out = (world.folder.path / "out.gguf").string();
+  world.run();
+  const hb::AdapterBase base(world.options.base);
+  const auto gguf = hb::read_adapter(world.options.out, &base);
+  world.options.format = "safetensors", world.options.out = (world.folder.path / "plain").string();
+  world.run();
+  for (const auto& [place, factors] : peft.linears) {
+    CHECK(gguf.linears.at(place).a == factors.a);
+    CHECK(gguf.linears.at(place).b == factors.b);
+    const std::string at = "layers." + std::to_string(place.layer) +
+                           (place.projection < hb::Projection::gate ? ".attention." : ".mlp.") +
+                           hb::name(place.projection);
+    CHECK(hb::example::read_tensor(world.folder.path / "plain/adapter.safetensors", at + ".a").numbers ==
+          factors.a);
+    CHECK(hb::example::read_tensor(world.folder.path / "plain/adapter.safetensors", at + ".b").numbers ==
+          factors.b);
+  }
+}
+
+TEST_CASE("what does not fit is said, and nothing is written") {
+  const auto with = [](auto change, const char* text) {
+    World world;
+    change(world.options);
+    CAPTURE(text);
+    world.refused(text);
+  };
+  with([](auto& o) { o.ids = ""; }, "one of --text, --ids, --features, --embedding, found 0 of them");
+  with([](auto& o) { o.features = "f"; }, "found 2 of them");
+  with([](auto& o) { o.ids = "1,40"; }, "not a token (--ids): expected ids of 0 to 39");
+  with([](auto& o) { o.ids = "1,,2"; }, "not a token (--ids)");
+  with([](auto& o) { o.ids = "1 2"; }, "not a list of tokens (--ids)");
+  with([](auto& o) { o.iterative = true; }, "an option of another system (--iterative)");
+  with([](auto& o) { o.chunk_scales = "1"; }, "an option of another system (--chunk-scales)");
+  with([](auto& o) { o.encoder = "/tmp"; }, "an option of another system (--encoder)");
+  with([](auto& o) { o.ids = "", o.embedding = "e"; }, "an option of another system (--embedding)");
+  with([](auto& o) { o.logits_ids = ""; }, "logits of what, and where to");
+  with([](auto& o) { o.logits_ids = "1;2"; }, "several lists of tokens (--logits-ids)");
+  with([](auto& o) { o.logits_ids = "-1"; }, "not a token (--logits-ids)");
+  with([](auto& o) { o.base += "3"; }, "the model is not the one that the program was compiled for");
+  with([](auto& o) { o.hypernet += "/other"; }, "hypernet.json");
+  with([](auto& o) { o.ids = "", o.text = "/dev/null"; }, "an empty text (/dev/null)");
+  CHECK_THROWS_WITH_AS(hb::example::parse_numbers("1,", "--chunk-scales"),
+                       doctest::Contains("not a list of numbers (--chunk-scales)"), hb::Error);
+  CHECK_THROWS_AS(hb::example::parse_numbers("1,nan", ""), hb::Error);
+  CHECK(hb::example::parse_numbers("1,-0.5,2e1", "") == std::vector<double>{1, -0.5, 20});
+}
