@@ -7,30 +7,13 @@
 
 #include <cmath>
 
+#include "modules.hpp"
 #include "settings.hpp"
 #include "torch_parts.hpp"
 
 namespace hyperblocks::example {
 
 inline const std::set<std::string> doc_to_lora_settings = {"chunk", "head_width", "rank", "alpha"};
-
-/// A module of the public checkpoints, and the linear that it is.
-inline std::optional<Projection> projection_of_module(std::string_view module) {
-  constexpr std::array names = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
-  const auto found = std::find(names.begin(), names.end(), module);
-  if (found == names.end()) return std::nullopt;
-  return all_projections[static_cast<std::size_t>(found - names.begin())];
-}
-
-inline bool& target_of(Targets& targets, Projection projection) {
-  bool Targets::*const members[] = {&Targets::query, &Targets::key, &Targets::value, &Targets::output,
-                                    &Targets::gate,  &Targets::up,  &Targets::down};
-  return targets.*members[static_cast<std::size_t>(projection)];
-}
-
-inline std::string place_of(Projection projection) {
-  return (projection < Projection::gate ? "attention." : "mlp.") + std::string(name(projection));
-}
 
 class DocToLoraImport {
  public:

@@ -10,6 +10,7 @@
 
 #include "import_doc_to_lora.hpp"
 #include "import_shine.hpp"
+#include "import_text_to_lora.hpp"
 
 namespace hb = hyperblocks;
 using hb::example::ImportedHypernet, hb::example::Settings;
@@ -37,6 +38,8 @@ const System systems[] = {
      hb::example::shine_settings, &read<hb::example::ShineImport>},
     {"doc-to-lora", "pytorch_model.bin", hb::example::doc_to_lora_settings,
      &read<hb::example::DocToLoraImport>},
+    {"text-to-lora", "hypermod.pt, args.yaml, adapter_config.json", hb::example::text_to_lora_settings,
+     &read<hb::example::TextToLoraImport>},
 };
 
 void import(const System& system, const Options& options) {

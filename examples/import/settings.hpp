@@ -73,6 +73,8 @@ class Settings {
     return found(name, word);
   }
 
+  bool given(const std::string& name) const { return options_.contains(name); }
+
   /// What stands for a value that these files leave out.
   template <class T>
   T assumed(const std::string& name, T value) {

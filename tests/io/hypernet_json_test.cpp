@@ -35,6 +35,11 @@ hb::HypernetConfig document() {
           .chunk = 100};
 }
 
+hb::HypernetConfig text() {
+  const hb::TextToLoraSpec spec{.rank = 3, .rslora = false, .code = hb::TaskCode::vq, .z_score = true};
+  return {.base = hb::hypernet_base(llama), .spec = spec, .reader = "some/encoder"};
+}
+
 template <class F>
 std::string error_of(F f) {
   try {
@@ -52,7 +57,7 @@ std::string error_of_json(const nlohmann::json& json) {
 }  // namespace
 
 TEST_CASE("what is written is read again") {
-  for (const auto& config : {shine(), document()}) {
+  for (const auto& config : {shine(), document(), text()}) {
     const std::string text = hb::hypernet_text(config, "it");
     CAPTURE(text);
     const auto again = hb::hypernet_from_json(nlohmann::json::parse(text), "it");
@@ -66,10 +71,10 @@ TEST_CASE("what is written is read again") {
         },
         config.spec);
   }
-  const auto text = hb::hypernet_text(document(), "it");
+  const auto written = hb::hypernet_text(document(), "it");
   for (const char* const part :
        {"\"system\": \"doc-to-lora\"", "\"kind\": \"early_exit\"", "\"chunk\": 100", "\"alpha\": 2.5"})
-    CHECK_MESSAGE(text.find(part) != std::string::npos, text);
+    CHECK_MESSAGE(written.find(part) != std::string::npos, written);
 }
 
 TEST_CASE("what a file leaves out has the spec's default") {
@@ -129,6 +134,15 @@ TEST_CASE("what cannot be is an error that names file and field") {
   of_document("/context/layers", -1, "'context.layers'");
   of_document("/reader", 5, "'reader'): expected a string");
   of_document("/chunk", 0, "'chunk'");
+  const nlohmann::json text_json = nlohmann::json::parse(hb::hypernet_text(text(), "it"));
+  const auto of_text = [&](auto pointer, auto value, auto expected) {
+    refused(pointer, value, expected, text_json);
+  };
+  of_text("/chunk", 5, "an unknown field");
+  of_text("/spec/latent", 3, "'spec.latent'");
+  of_text("/spec/alpha", 0, "'spec.alpha'");
+  of_text("/spec/product_scale", -1, "'spec.product_scale'");
+  of_text("/spec/code", "pq", "expected one of linear, discrete, softmax, vq");
 }
 
 TEST_CASE("a hypernetwork is saved and loaded, by programs of its spec and base alone") {
@@ -192,4 +206,6 @@ TEST_CASE("the header of a hypernetwork") {
       document_net.ends_with("inline constexpr hyperblocks::ContextSpec my_net_context{\n    .kind = "
                              "hyperblocks::ContextKind::early_exit,\n    .layers = 1,\n};\n"));
   CHECK(document_net.find("#include <hyperblocks/hypernets/context_reader.hpp>\n") != document_net.npos);
+  const std::string text_net = hb::hypernet_header(text(), "my_net", "it");
+  CHECK(text_net.find("hyperblocks::TextToLoraSpec my_net{\n") != text_net.npos);
 }

@@ -3,18 +3,22 @@
 # The parameters of the parity fixtures (tests/fixtures/hypernets) as public checkpoints, written by torch.save:
 #   tests/fixtures/checkpoints/shine_<case>/{mem_tokens.pt,metanetwork.pth,metalora.pth,ift_additional_metalora.pth}
 #   tests/fixtures/checkpoints/doc_to_lora_<case>/pytorch_model.bin
+#   tests/fixtures/checkpoints/text_to_lora_<case>/{hypermod.pt,args.yaml,adapter_config.json}
 # so that an import must give exactly the fixture's numbers.
-#   python checkpoints.py tests/fixtures
+#   PYTHONHASHSEED=0 python checkpoints.py tests/fixtures     sets of strings have an order that depends on it
 import collections
 import enum
+import json
 import pathlib
 import sys
 
 import safetensors.torch
 import torch
+import yaml
 
 import doc_to_lora
 import shine
+import text_to_lora
 from torch_files import importable, instance, save
 
 SHORT = {"attention.query": "q", "attention.key": "k", "attention.value": "v", "attention.output": "o", "mlp.gate": "gate",
@@ -228,6 +232,89 @@ def save_doc_to_lora(fixtures, case, spec, layers=3, hidden=16, late=True):
     save(state, folder / "pytorch_model.bin", "cuda:0")
 
 
+# ---- Text-to-LoRA ----
+
+def task_encoder(p, spec):
+    state = {f"mlp.0.{kind}": p[f"task.0.{kind}"] for kind in ("weight", "bias")}
+    if spec.code == "linear":
+        return state | {f"mlp.1.{kind}": p[f"task.1.{kind}"] for kind in ("weight", "bias")}
+    state |= {f"mlp.3.{kind}": p[f"task.2.{kind}"] for kind in ("weight", "bias")}
+    if spec.code == "softmax":
+        state |= {"embed": p["task.4.weight"].T.contiguous()} | {f"ln.{kind}": p[f"task.5.{kind}"] for kind in ("weight", "bias")}
+    if spec.code == "vq":
+        state |= {"embed": p["task.3.code"].T.contiguous(), "embed_avg": p["task.3.sum"].T.contiguous(),
+                  "cluster_size": p["task.3.count"]} | {f"ln.{kind}": p[f"task.4.{kind}"] for kind in ("weight", "bias")}
+    return state
+
+
+def trunk(p, spec, modules):
+    """`modules`: our names in the order of the file's numbers."""
+    state, both, numbers = {}, ("weight", "bias"), [spec.targets.index(target) for target in modules]
+    table = lambda theirs, ours, rows: {f"{theirs}.0.weight": rows} | {f"{theirs}.1.{kind}": p[f"{ours}.norm.{kind}"] for kind in both}
+    mixer = p["trunk.mixer.0.weight"]
+    if spec.code == "discrete":
+        mixer = torch.cat([mixer[:, :-len(modules)], mixer[:, -len(modules):][:, numbers]], 1)
+    else:
+        state |= table("layer_depth_encoder", "trunk.depth", p["trunk.depth.weight"])
+        state |= table("layer_type_encoder", "trunk.type", p["trunk.type.weight"][numbers])
+    state |= {"mixer.1.weight": mixer, "mixer.1.bias": p["trunk.mixer.0.bias"]}
+    state |= {f"mixer.4.{kind}": p[f"trunk.mixer.2.{kind}"] for kind in both}
+    for theirs, ours in (("mlp1.mlp", "mlp1"), ("mlp2.mlp", "mlp2"), ("mlp3", "mlp3")):
+        for public, own in ((0, 0), (1, 1), (4, 3)):
+            state |= {f"{theirs}.{public}.{kind}": p[f"trunk.{ours}.{own}.{kind}"] for kind in both}
+    if spec.autoregressive and spec.positions == "learned":
+        state |= table("pos_emb", "trunk.ranks", p["trunk.ranks.weight"])
+    if spec.shared_head:
+        for number, target in zip(numbers, modules):
+            for side, letter in enumerate("AB"):
+                state[f"out_emb.{MODULES[target]}.{letter}"] = p["trunk.sides.weight"][2 * number + side].clone()
+        state |= {f"out_emb_norm.{kind}": p[f"trunk.sides.norm.{kind}"] for kind in both}
+    return state
+
+
+def text_heads(p, spec, modules):
+    state = {}
+    for target in modules:
+        for kind in ("weight", "bias") if spec.head_bias else ("weight",):
+            at = f"heads.{target}"
+            state[f"heads.{MODULES[target]}.{kind}"] = (p[f"{at}.{kind}"] if spec.shared_head else
+                                                        torch.cat([p[f"{at}.a.{kind}"], p[f"{at}.b.{kind}"]]))
+    return state
+
+
+def fixed(p, spec, modules):
+    state = {}
+    for theirs, ours in (("AB_offset", "offset"), ("mean_recon_target", "mean"), ("std_recon_target", "deviation")):
+        for letter in "AB":
+            for target in modules:
+                size = text_to_lora.SIZES[target][letter == "B"]
+                zeros = torch.zeros(text_to_lora.LAYERS, spec.rank, size)
+                values = p.get(f"{ours}.{target}.{letter.lower()}", zeros)
+                state[f"{theirs}.{letter}.{MODULES[target]}"] = values if letter == "A" else values.transpose(1, 2).contiguous()
+    return state
+
+
+def save_text_to_lora(fixtures, case, spec):
+    p, folder = parameters(fixtures, f"text_to_lora_{case}"), fixtures / "checkpoints" / f"text_to_lora_{case}"
+    modules = sorted(spec.targets, key=lambda target: MODULES[target][::-1])  # as a set might have them
+    modules = modules[1:] + modules[:1]
+    state = collections.OrderedDict(fixed(p, spec, modules))
+    state.update({f"task_encoder.{name}": tensor for name, tensor in task_encoder(p, spec).items()})
+    state.update(trunk(p, spec, modules) | text_heads(p, spec, modules))
+    save(state, folder / "hypermod.pt", "cuda:0")
+    recon = spec.z_score or spec.product_scale != 1
+    arguments = dict(training_task="recon" if recon else "sft", factorized=spec.z_score, pred_z_score=spec.z_score,
+                     delta_w_scaling=spec.product_scale if spec.product_scale != 1 else 10000, autoreg_gen=spec.autoregressive,
+                     hypernet_latent_size=spec.latent, emb_model="Alibaba-NLP/gte-large-en-v1.5" if spec.shared_head else "",
+                     use_one_hot_task_emb=False, encoder_type="linear", head_use_bias=False, save_freq=10**100, model_dir=None,
+                     target_modules=sorted(MODULES[target] for target in spec.targets),
+                     notes="it's: a \"note\" of many words " * 9, escaped="tab\tline\nend \u20ac " * 9, nested={"a": [1, 2]}, empty=[])
+    (folder / "args.yaml").write_text(yaml.dump(arguments))
+    config = dict(peft_type="LORA", r=spec.rank, lora_alpha=spec.alpha, use_rslora=spec.rslora, lora_dropout=0.05,
+                  target_modules=[MODULES[target] for target in spec.targets], rank_pattern={}, alpha_pattern={})
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def main(fixtures):
     torch.manual_seed(0)
     for case, spec in shine.CASES.items():
@@ -235,6 +322,8 @@ def main(fixtures):
     for case, spec in doc_to_lora.CASES.items():
         save_doc_to_lora(fixtures, case, spec)
     save_doc_to_lora(fixtures, "layers", doc_to_lora.CASES["layers"], late=False)
+    for case, spec in text_to_lora.CASES.items():
+        save_text_to_lora(fixtures, case, spec)
 
 
 if __name__ == "__main__":

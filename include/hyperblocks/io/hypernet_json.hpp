@@ -16,13 +16,14 @@
 
 namespace hyperblocks {
 
-using AnyHypernetSpec = std::variant<ShineSpec, DocToLoraSpec>;
+using AnyHypernetSpec = std::variant<ShineSpec, DocToLoraSpec, TextToLoraSpec>;
 
 struct HypernetConfig {
   HypernetBase base = {};
   AnyHypernetSpec spec = {};
   ContextSpec context = {};  ///< Doc-to-LoRA: what is read of the reader
-  std::string reader = {};   ///< Doc-to-LoRA: the model that reads, as its makers call it; empty: the base
+  std::string reader = {};   ///< Doc-to-LoRA, Text-to-LoRA: the model that reads, by its makers' name; empty:
+                             ///< the base
   Index chunk = 512;         ///< Doc-to-LoRA: how many ids a piece of a document has at most
 };
 
@@ -123,7 +124,9 @@ inline AnyHypernetSpec spec_of_system(const JsonObject& json) {
   const auto system = json.get<std::string>("system");
   if (system == SpecCode<ShineSpec>::system) return ShineSpec{};
   if (system == SpecCode<DocToLoraSpec>::system) return DocToLoraSpec{};
-  throw Error("an unknown system", json.where("system"), "shine or doc-to-lora", "'" + system + "'");
+  if (system == SpecCode<TextToLoraSpec>::system) return TextToLoraSpec{};
+  throw Error("an unknown system", json.where("system"), "shine, doc-to-lora or text-to-lora",
+              "'" + system + "'");
 }
 
 inline void check_possible(const HypernetConfig& config, const std::string& file) {
@@ -144,15 +147,17 @@ inline HypernetConfig hypernet_from_json(const nlohmann::json& fields, const std
   HypernetConfig config;
   config.spec = detail::spec_of_system(json);
   std::set<std::string> known = {"format", "system", "base", "spec"};
-  const bool reads = std::holds_alternative<DocToLoraSpec>(config.spec);
-  if (reads) known.insert({"context", "reader", "chunk"});
+  const bool reads = !std::holds_alternative<ShineSpec>(config.spec);
+  const bool documents = std::holds_alternative<DocToLoraSpec>(config.spec);
+  if (reads) known.insert("reader");
+  if (documents) known.insert({"context", "chunk"});
   detail::check_keys(json, known);
   config.base = detail::read_fields<HypernetBase>(json.object("base"));
   std::visit([&]<class Spec>(Spec& spec) { spec = detail::read_fields<Spec>(json.object("spec")); },
              config.spec);
-  if (reads) {
+  if (reads) config.reader = json.find<std::string>("reader").value_or("");
+  if (documents) {
     config.context = detail::read_fields<ContextSpec>(json.object("context"));
-    config.reader = json.find<std::string>("reader").value_or("");
     config.chunk = json.find<Index>("chunk").value_or(config.chunk);
   }
   detail::check_possible(config, file);
@@ -173,9 +178,9 @@ inline std::string hypernet_text(const HypernetConfig& config, const std::string
   std::visit(
       [&](const auto& spec) { json["spec"] = detail::fields_json(detail::resolved(spec, config.base)); },
       config.spec);
+  if (!std::holds_alternative<ShineSpec>(config.spec)) json["reader"] = config.reader;
   if (std::holds_alternative<DocToLoraSpec>(config.spec)) {
     json["context"] = detail::fields_json(config.context);
-    json["reader"] = config.reader;
     json["chunk"] = config.chunk;
   }
   return json.dump(2) + "\n";

@@ -7,6 +7,7 @@
 #include <hyperblocks/hypernets/context_reader.hpp>
 #include <hyperblocks/hypernets/doc_to_lora.hpp>
 #include <hyperblocks/hypernets/shine.hpp>
+#include <hyperblocks/hypernets/text_to_lora_spec.hpp>
 #include <hyperblocks/io/spec_checks.hpp>
 
 namespace hyperblocks {
@@ -53,6 +54,34 @@ struct EnumNames<ContextKind> {
   static constexpr const char* type = "ContextKind";
   static constexpr std::array names = {"all_layers", "early_exit", "embeddings"};
 };
+template <>
+struct EnumNames<TaskCode> {
+  static constexpr const char* type = "TaskCode";
+  static constexpr std::array names = {"linear", "discrete", "softmax", "vq"};
+};
+template <>
+struct EnumNames<RankPositions> {
+  static constexpr const char* type = "RankPositions";
+  static constexpr std::array names = {"rotary", "learned"};
+};
+template <>
+struct EnumNames<HeadStart> {
+  static constexpr const char* type = "HeadStart";
+  static constexpr std::array names = {"base", "linear"};
+};
+
+namespace detail {
+template <class F, class... All>
+constexpr void each_target(F f, All&... targets) {
+  f("targets.query", targets.query...);
+  f("targets.key", targets.key...);
+  f("targets.value", targets.value...);
+  f("targets.output", targets.output...);
+  f("targets.gate", targets.gate...);
+  f("targets.up", targets.up...);
+  f("targets.down", targets.down...);
+}
+}  // namespace detail
 
 /// f(name, value) for every field, in order, of one spec or (name, first, second) of two.
 template <class F, class... Specs>
@@ -90,13 +119,7 @@ template <class F, class... Specs>
 requires(std::same_as<std::remove_cvref_t<Specs>, DocToLoraSpec>&&...) constexpr void each_field(
     F f, Specs&&... specs) {
   f("rank", specs.rank...);
-  f("targets.query", specs.targets.query...);
-  f("targets.key", specs.targets.key...);
-  f("targets.value", specs.targets.value...);
-  f("targets.output", specs.targets.output...);
-  f("targets.gate", specs.targets.gate...);
-  f("targets.up", specs.targets.up...);
-  f("targets.down", specs.targets.down...);
+  detail::each_target(f, specs.targets...);
   f("features", specs.features...);
   f("layer_to_layer", specs.layer_to_layer...);
   f("perceiver.latent", specs.perceiver.latent...);
@@ -117,6 +140,28 @@ requires(std::same_as<std::remove_cvref_t<Specs>, DocToLoraSpec>&&...) constexpr
   f("alpha", specs.alpha...);
 }
 template <class F, class... Specs>
+requires(std::same_as<std::remove_cvref_t<Specs>, TextToLoraSpec>&&...) constexpr void each_field(
+    F f, Specs&&... specs) {
+  f("rank", specs.rank...);
+  detail::each_target(f, specs.targets...);
+  f("alpha", specs.alpha...);
+  f("rslora", specs.rslora...);
+  f("embedding", specs.embedding...);
+  f("latent", specs.latent...);
+  f("head_in", specs.head_in...);
+  f("code", specs.code...);
+  f("classes", specs.classes...);
+  f("codes", specs.codes...);
+  f("shared_head", specs.shared_head...);
+  f("autoregressive", specs.autoregressive...);
+  f("positions", specs.positions...);
+  f("head_bias", specs.head_bias...);
+  f("head_start", specs.head_start...);
+  f("z_score", specs.z_score...);
+  f("product_scale", specs.product_scale...);
+  f("offset", specs.offset...);
+}
+template <class F, class... Specs>
 requires(std::same_as<std::remove_cvref_t<Specs>, ContextSpec>&&...) constexpr void each_field(
     F f, Specs&&... specs) {
   f("kind", specs.kind...);
@@ -134,6 +179,11 @@ template <>
 struct SpecCode<DocToLoraSpec> {
   static constexpr const char *type = "DocToLoraSpec", *header = "hypernets/doc_to_lora.hpp",
                               *function = "hyperblocks_add_hypernet", *system = "doc-to-lora";
+};
+template <>
+struct SpecCode<TextToLoraSpec> {
+  static constexpr const char *type = "TextToLoraSpec", *header = "hypernets/text_to_lora_spec.hpp",
+                              *function = "hyperblocks_add_hypernet", *system = "text-to-lora";
 };
 template <>
 struct SpecCode<ContextSpec> {
@@ -171,6 +221,17 @@ inline DocToLoraSpec resolved(DocToLoraSpec spec, const HypernetBase& base) {
   return spec;
 }
 
+inline TextToLoraSpec resolved(TextToLoraSpec spec, const HypernetBase&) {
+  const TextToLoraSpec usual;
+  if (spec.code == TaskCode::discrete)
+    spec.latent = usual.latent;
+  else
+    spec.classes = usual.classes;
+  if (spec.code != TaskCode::softmax && spec.code != TaskCode::vq) spec.codes = usual.codes;
+  if (!spec.autoregressive) spec.positions = usual.positions;
+  return spec;
+}
+
 /// Says that a spec's field cannot be.
 class SpecChecker {
  public:
@@ -189,6 +250,10 @@ class SpecChecker {
   void divides(Index part, Index whole, const std::string& field, const std::string& what) const {
     (*this)(part > 0 && whole % part == 0, field, "a divisor of " + std::to_string(whole) + ", " + what,
             part);
+  }
+  void targets(const Targets& targets) const {
+    (*this)(std::ranges::any_of(all_projections, [&](auto each) { return targets.contains(each); }),
+            "spec.targets", "one linear or more", Index{0});
   }
   void number(double value, const std::string& field) const {
     (*this)(std::isfinite(value) && value > 0, field, "more than 0", value);
@@ -237,8 +302,7 @@ inline void check_possible(const ShineSpec& spec, const SpecChecker& possible) {
 inline void check_possible(const DocToLoraSpec& spec, const SpecChecker& possible) {
   const ContextPerceiverSpec& perceiver = spec.perceiver;
   possible.least(spec.rank, "spec.rank");
-  possible(std::ranges::any_of(all_projections, [&](auto each) { return spec.targets.contains(each); }),
-           "spec.targets", "one linear or more", "none");
+  possible.targets(spec.targets);
   possible.least(spec.features, "spec.features");
   for (const auto& [field, value] : {std::pair("latent", perceiver.latent),
                                      {"latents", perceiver.latents},
@@ -253,6 +317,19 @@ inline void check_possible(const DocToLoraSpec& spec, const SpecChecker& possibl
   possible.least(spec.mlps, "spec.mlps", 0);
   possible.least(spec.mlp_inner, "spec.mlp_inner", 0);
   possible(std::isfinite(spec.alpha), "spec.alpha", "a number", spec.alpha);
+}
+
+inline void check_possible(const TextToLoraSpec& spec, const SpecChecker& possible) {
+  possible.targets(spec.targets);
+  for (const auto& [field, value] : {std::pair("rank", spec.rank),
+                                     {"embedding", spec.embedding},
+                                     {"head_in", spec.head_in},
+                                     {"classes", spec.classes},
+                                     {"codes", spec.codes}})
+    possible.least(value, std::string("spec.") + field);
+  possible.least(spec.latent, "spec.latent", 4);
+  possible(std::isfinite(spec.alpha) && spec.alpha != 0, "spec.alpha", "a number other than 0", spec.alpha);
+  possible.number(spec.product_scale, "spec.product_scale");
 }
 
 inline void check_possible(const ContextSpec& context, const SpecChecker& possible) {
