@@ -131,7 +131,7 @@ class DocToLoraImport {
                      std::to_string(value.as<Index>()));
       });
     };
-    settings_.found("base", word(root_["base_model_name_or_path"]));
+    settings_.found("base", base_name());
     if (const auto hidden = field(config, "base_hidden_size")) same(*hidden, base_.hidden);
     if (const auto sizes = field(config, "feature_sizes"))
       for (const auto& [module, projection] : modules_) {
@@ -141,6 +141,8 @@ class DocToLoraImport {
     if (const auto indices = field(config, "layer_indices")) check_layers(*indices);
     if (const auto layers = field(config["aggregator_config"], "num_layers")) same(*layers, base_.layers);
   }
+
+  std::string base_name() const { return word(root_["base_model_name_or_path"]); }
 
   void check_layers(const TorchValue& indices) const {
     std::vector<std::int64_t> found;
@@ -173,7 +175,7 @@ class DocToLoraImport {
     ContextSpec& spec = result_.config.context;
     const auto last = field(context, "ctx_encoder_last_layer"), exit = field(context, "layer_idx");
     const auto reader = field(context, "ctx_encoder_model_name_or_path");
-    if (reader && word(*reader) != word(root_["base_model_name_or_path"]))
+    if (reader && word(*reader) != base_name())
       result_.config.reader = settings_.found("reader", word(*reader));
     if (kind == "per_layer_activations") {
       spec = {ContextKind::all_layers, base_.layers};

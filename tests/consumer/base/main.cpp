@@ -7,6 +7,7 @@
 #include <from_folder.hpp>
 #include <from_gguf.hpp>
 #include <net.hpp>
+#include <text_net.hpp>
 
 namespace hb = hyperblocks;
 
@@ -21,6 +22,8 @@ static_assert(net.m2p.axes == hb::M2pAxes::tokens_first && net.m2p.linear_bias &
 static_assert(document_net.targets.query && !document_net.targets.key && document_net.targets.down);
 static_assert(document_net.perceiver.latents == 12 && document_net.rank == 8);
 static_assert(document_net_context.kind == hb::ContextKind::early_exit && document_net_context.layers == 7);
+static_assert(text_net.code == hb::TaskCode::vq && text_net.positions == hb::RankPositions::learned);
+static_assert(text_net.autoregressive && text_net.product_scale == 10000 && text_net.latent == 128);
 
 /// What a program does with a hypernetwork whose system it does not know beforehand.
 template <auto spec>
