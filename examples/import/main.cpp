@@ -42,7 +42,7 @@ const System systems[] = {
      &read<hb::example::TextToLoraImport>},
 };
 
-void import(const System& system, const Options& options) {
+void import_checkpoint(const System& system, const Options& options) {
   Settings settings(options.set, system.settings);
   const ImportedHypernet net = system.read(options, settings);
   settings.print(std::cout);
@@ -75,7 +75,7 @@ int main(int count, char** arguments) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error that leaves no parts
   try {
     for (const auto& [command, system] : commands)
-      if (command->parsed()) import(*system, options);
+      if (command->parsed()) import_checkpoint(*system, options);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -43,7 +43,7 @@ inline void check_extents(const TorchTensor& tensor, const Extents& expected, co
 
 /// Some of the rows along an axis.
 inline TorchTensor part(TorchTensor tensor, std::size_t axis, Index first, Index count) {
-  if (first > 0)
+  if (first > 0 && tensor.size() > 0)
     tensor.bytes = tensor.bytes.subspan(static_cast<std::size_t>(first * tensor.strides[axis]) *
                                         byte_size(tensor.dtype));
   tensor.shape[axis] = count;

@@ -130,12 +130,12 @@ TEST_CASE("scalars of args.yaml") {
   CHECK(yaml.boolean("factorized") == true);
   CHECK(yaml.number("delta_w_scaling") == 10000);
   CHECK_THROWS_WITH_AS(yaml.text("target_modules"), doctest::Contains("'target_modules'"), hb::Error);
-  const auto text = [](const char* all) { return *hb::example::YamlScalars("it", all).text("a"); };
+  const auto text = [](const char* lines) { return *hb::example::YamlScalars("it", lines).text("a"); };
   CHECK(text("a: -5") == "-5");
   CHECK(text("# before\na: x\n  y\n\n  z\nb: 1\n") == "x y\nz");
   CHECK(text("a: \"x\\\\\\\n  y\\x41\\U0001F600\"") == "x\\yA\U0001F600");
-  const auto refused = [](const char* all, const char* expected) {
-    CHECK_THROWS_WITH_AS(hb::example::YamlScalars("it", all).text("a"), doctest::Contains(expected),
+  const auto refused = [](const char* lines, const char* expected) {
+    CHECK_THROWS_WITH_AS(hb::example::YamlScalars("it", lines).text("a"), doctest::Contains(expected),
                          hb::Error);
   };
   refused("a: 'x", "a quote at its end");
