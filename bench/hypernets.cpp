@@ -4,8 +4,8 @@
 // (bench/hypernets_torch.py makes the weights, and the same adapter in PyTorch): the best and the median time
 // in seconds and this program's peak memory in GB; then the adapter, for comparison.
 //   hypernets FOLDER SYSTEM TOKENS WEIGHTS ROUNDS
-//     SYSTEM: shine, doc-to-lora, doc-to-lora-iterative;  WEIGHTS: float, bf16 (computed in float) or
-//     all-bf16 (activations too)
+//     SYSTEM: shine, doc-to-lora, doc-to-lora-iterative, text-to-lora-small, text-to-lora-large;  WEIGHTS:
+//     float, bf16 (computed in float) or all-bf16 (activations too)
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -16,6 +16,7 @@
 #include <hyperblocks/hypernets/context_reader.hpp>
 #include <hyperblocks/hypernets/doc_to_lora.hpp>
 #include <hyperblocks/hypernets/shine.hpp>
+#include <hyperblocks/hypernets/text_to_lora.hpp>
 #include <hyperblocks/io/adapters.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
 
@@ -64,10 +65,23 @@ typename Net::Params loaded(Cpu& cpu, const Job& job, const std::string& name) {
   return params;
 }
 
+/// Text-to-LoRA of size L, from an embedding.
+template <class Model, Index latent, Index head_in, class Stored>
+void describe(Cpu& cpu, const Job& job) {
+  using Net =
+      hb::TextToLora<Model, hb::TextToLoraSpec{.latent = latent, .head_in = head_in}, hb::Frozen<Stored>>;
+  const auto net = loaded<Net>(cpu, job, latent == 128 ? "text_to_lora_small" : "text_to_lora_large");
+  std::vector<std::vector<float>> embeddings(1);
+  for (int i = 0; i < 1024; ++i) embeddings[0].push_back(static_cast<float>(i * 37 % 101 - 50) / 50);
+  measure(cpu, job, [&] { return Net::generate(cpu, net, embeddings); });
+}
+
 template <class Scalar, class Stored>
 void run(const Job& job) {
   using Model = hb::Decoder<hb::specs::smollm2_135m, Scalar, Cpu, hb::Frozen<Stored>>;
   Cpu cpu({.threads = 2});
+  if (job.system == "text-to-lora-small") return describe<Model, 128, 512, Stored>(cpu, job);
+  if (job.system == "text-to-lora-large") return describe<Model, 512, 2048, Stored>(cpu, job);
   const auto model = hb::loaded_decoder<Model>(cpu, job.folder / "base");
   const typename Model::Positions positions(cpu, 1024);
   if (job.system == "shine") {
@@ -87,7 +101,8 @@ void run(const Job& job) {
     const bool iterative = job.system.ends_with("iterative");
     measure(cpu, job, [&] { return Net::generate(cpu, net, reader, documents, {.iterative = iterative}); });
   } else {
-    throw hb::Error("there is no such system", "hypernets", "shine, doc-to-lora, doc-to-lora-iterative",
+    throw hb::Error("there is no such system", "hypernets",
+                    "shine, doc-to-lora, doc-to-lora-iterative, text-to-lora-small, text-to-lora-large",
                     job.system);
   }
 }

@@ -13,7 +13,8 @@ import sys
 
 import safetensors.torch
 
-CASES = [("shine", 512), ("doc-to-lora", 512), ("doc-to-lora", 2048), ("doc-to-lora-iterative", 2048)]
+CASES = [("shine", 512), ("doc-to-lora", 512), ("doc-to-lora", 2048), ("doc-to-lora-iterative", 2048),
+         ("text-to-lora-small", 0), ("text-to-lora-large", 0)]
 WEIGHTS = ("float", "bf16", "all-bf16")
 
 
@@ -43,7 +44,7 @@ def main():
     arguments = parser.parse_args()
     folder, here = arguments.folder, pathlib.Path(__file__).parent
     torch_program = [sys.executable, here / "hypernets_torch.py", folder]
-    if not (folder / "base").exists():
+    if not (folder / "text_to_lora_large.safetensors").exists():
         subprocess.run([*map(str, torch_program), "make"], check=True, stdout=sys.stderr)
     print("| system | tokens | weights | ours: best, median (s) | PyTorch: best, median (s) | times as fast: best, median "
           "| memory: ours, PyTorch (GB) | adapters differ by |")
@@ -51,14 +52,15 @@ def main():
     for system, tokens in CASES:
         ours, theirs, differences = {weights: [] for weights in WEIGHTS}, [], {}
         for _ in range(arguments.rounds):
-            theirs.append(run(*torch_program, system, tokens, 2, *(["compile"] if arguments.compile else [])))
+            calls = 2 if tokens > 0 else 50
+            theirs.append(run(*torch_program, system, tokens, calls, *(["compile"] if arguments.compile else [])))
             for weights in WEIGHTS:
-                ours[weights].append(run("build/release/bench/hypernets", folder, system, tokens, weights, 2))
+                ours[weights].append(run("build/release/bench/hypernets", folder, system, tokens, weights, calls))
                 differences[weights] = difference(folder, system)
         for weights in WEIGHTS:
             best, torch_best = min(row[0] for row in ours[weights]), min(row[0] for row in theirs)
             median, torch_median = (statistics.median(row[1] for row in rows) for rows in (ours[weights], theirs))
-            print(f"| {system} | {tokens} | {weights} | {best:.2f}, {median:.2f} | {torch_best:.2f}, {torch_median:.2f} "
+            print(f"| {system} | {tokens} | {weights} | {best:.3g}, {median:.3g} | {torch_best:.3g}, {torch_median:.3g} "
                   f"| {torch_best / best:.1f}, {torch_median / median:.1f} "
                   f"| {ours[weights][0][2]:.2f}, {theirs[0][2]:.2f} | {differences[weights]:.1e} |", flush=True)
 

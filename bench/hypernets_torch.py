@@ -70,7 +70,7 @@ class Shine(nn.Module):
             sizes = {f"attention.{name}": (HIDDEN, HIDDEN) for name in ("query", "key", "value", "output")}
             sizes |= {"mlp.expand": (2 * HIDDEN, HIDDEN), "mlp.project": (HIDDEN, 2 * HIDDEN)}
             for name, (out, inner) in sizes.items():
-                p[f"{at}{name}.weight"], p[f"{at}{name}.bias"] = uniform(out, inner), uniform(out, 1) [:, 0] * 0.1
+                p[f"{at}{name}.weight"], p[f"{at}{name}.bias"] = uniform(out, inner), 0.1 * uniform(out, inner)[:, 0]
             for name in ("attention", "mlp"):
                 p[f"{at}{name}.norm.weight"], p[f"{at}{name}.norm.bias"] = torch.ones(HIDDEN), torch.zeros(HIDDEN)
         return p
@@ -188,8 +188,68 @@ class DocToLora(nn.Module):
         return adapter
 
 
+class TextToLora(nn.Module):
+    """Size L with a linear code, for queries and values."""
+
+    def __init__(self, base, p):
+        super().__init__()
+        self.p = p
+        self.heads = {name: tuple(torch.cat([p[f"heads.{name}.{side}.{kind}"] for side in "ab"]) for kind in ("weight", "bias"))
+                      for name in ("attention.query", "attention.value")}
+
+    @staticmethod
+    def weights(latent, head_in):
+        p, width = {}, latent // 2 + 2 * (latent // 4)
+
+        def norm(at, size):
+            p[at + ".weight"], p[at + ".bias"] = torch.ones(size), torch.zeros(size)
+
+        def linear(at, out, inner):
+            p[at + ".weight"], p[at + ".bias"] = uniform(out, inner), 0.1 * uniform(out, inner)[:, 0]
+
+        linear("task.0", latent // 2, 1024), norm("task.1", latent // 2)
+        for name, rows in (("depth", LAYERS), ("type", 2)):
+            p[f"trunk.{name}.weight"] = torch.randn(rows, latent // 4)
+            norm(f"trunk.{name}.norm", latent // 4)
+        linear("trunk.mixer.0", 4 * width, width), linear("trunk.mixer.2", width, 4 * width)
+        for name, out in (("mlp1", width), ("mlp2", width), ("mlp3", head_in)):
+            norm(f"trunk.{name}.0", width), linear(f"trunk.{name}.1", 4 * width, width), linear(f"trunk.{name}.3", out, 4 * width)
+        for name in ("attention.query", "attention.value"):
+            for side, size in zip("ab", LINEARS[name][1:]):
+                linear(f"heads.{name}.{side}", 8 * size, head_in)
+        return p
+
+    def mlp(self, at, x):
+        return functional.silu(self.linear(at + ".3", functional.silu(self.linear(at + ".1", layer_norm(x, self.p, at + ".0")))))
+
+    def linear(self, at, x):
+        return functional.linear(x, self.p[at + ".weight"], self.p[at + ".bias"])
+
+    def forward(self, _):
+        p = self.p
+        embedding = (torch.arange(1024) * 37 % 101 - 50) / 50
+        embedding = embedding / embedding.norm() * 32
+        code = layer_norm(self.linear("task.0", embedding), p, "task.1")
+        depth, kind = (layer_norm(p[f"trunk.{name}.weight"], p, f"trunk.{name}.norm") for name in ("depth", "type"))
+        x = torch.cat([code.expand(2, LAYERS, -1), depth.expand(2, -1, -1), kind[:, None].expand(-1, LAYERS, -1)], -1)
+        x = functional.silu(self.linear("trunk.mixer.2", functional.silu(self.linear("trunk.mixer.0", x))))
+        x = x + self.mlp("trunk.mlp1", x)
+        x = x + self.mlp("trunk.mlp2", x)
+        x = self.mlp("trunk.mlp3", x)
+        adapter = {}
+        for number, (name, (weight, bias)) in enumerate(self.heads.items()):
+            inner, out = LINEARS[name][1:]
+            rows = functional.linear(x[number], weight, bias)
+            for layer in range(LAYERS):
+                a, b = rows[layer].split([8 * inner, 8 * out])
+                adapter[layer, name] = (a.reshape(8, inner), b.reshape(8, out) * 16 / 8**0.5)
+        return adapter
+
+
+TEXT_SIZES = {"text_to_lora_small": (128, 512), "text_to_lora_large": (512, 2048)}
 SYSTEMS = {"shine": ("shine", Shine), "doc-to-lora": ("doc_to_lora", DocToLora),
-           "doc-to-lora-iterative": ("doc_to_lora", lambda base, p: DocToLora(base, p, True))}
+           "doc-to-lora-iterative": ("doc_to_lora", lambda base, p: DocToLora(base, p, True)),
+           "text-to-lora-small": ("text_to_lora_small", TextToLora), "text-to-lora-large": ("text_to_lora_large", TextToLora)}
 
 
 def make(folder):
@@ -198,9 +258,10 @@ def make(folder):
                                       num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192,
                                       rope_theta=100000.0, tie_word_embeddings=True, initializer_range=0.04, rms_norm_eps=1e-5)
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder / "base")
-    for name, system in {"shine": Shine, "doc_to_lora": DocToLora}.items():
-        safetensors.torch.save_file({key: tensor.contiguous() for key, tensor in system.weights().items()},
-                                    folder / f"{name}.safetensors")
+    systems = {"shine": Shine.weights(), "doc_to_lora": DocToLora.weights()}
+    systems |= {name: TextToLora.weights(*sizes) for name, sizes in TEXT_SIZES.items()}
+    for name, weights in systems.items():
+        safetensors.torch.save_file({key: tensor.contiguous() for key, tensor in weights.items()}, folder / f"{name}.safetensors")
 
 
 def main():
@@ -212,8 +273,8 @@ def main():
         return make(folder)
     system, tokens, rounds = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    base = transformers.AutoModelForCausalLM.from_pretrained(folder / "base").float().eval().model
     name, made = SYSTEMS[system]
+    base = None if made is TextToLora else transformers.AutoModelForCausalLM.from_pretrained(folder / "base").float().eval().model
     net = made(base, safetensors.torch.load_file(folder / f"{name}.safetensors")).eval()
     run = torch.compile(net) if "compile" in sys.argv else net
     times = []
