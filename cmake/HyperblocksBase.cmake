@@ -55,7 +55,7 @@ function(hyperblocks_add_encoder target)
 endfunction()
 
 # hyperblocks_add_hypernet(TARGET CONFIG path NAME my_net): a hyperblocks::ShineSpec, DocToLoraSpec or TextToLoraSpec from a
-# hypernet.json or its folder; of Doc-to-LoRA also the ContextSpec my_net_context.
+# hypernet.json or its folder, and the ContextSpec my_net_context, which says what a Doc-to-LoRA reads.
 function(hyperblocks_add_hypernet target)
   hyperblocks_add_spec(hypernet ${target} ${ARGN})
 endfunction()

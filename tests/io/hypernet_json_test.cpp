@@ -197,9 +197,11 @@ TEST_CASE("the header of a hypernetwork") {
   const std::string net = hb::hypernet_header(shine(), "my_net", "hypernet.json");
   CHECK(
       net.starts_with("// Written by hyperblocks_add_hypernet from hypernet.json.\n#pragma once\n\n"
+                      "#include <hyperblocks/hypernets/context_reader.hpp>\n"
                       "#include <hyperblocks/hypernets/shine.hpp>\n\n"
                       "inline constexpr hyperblocks::ShineSpec my_net{\n    .rank = 2,\n"));
   CHECK(net.find("        .kind = hyperblocks::M2pKind::transformer,\n        .blocks = 1,\n") != net.npos);
+  CHECK(net.find("inline constexpr hyperblocks::ContextSpec my_net_context{") != net.npos);
   const std::string document_net = hb::hypernet_header(document(), "my_net", "it");
   CHECK(document_net.find("inline constexpr hyperblocks::DocToLoraSpec my_net{\n") != document_net.npos);
   CHECK(
