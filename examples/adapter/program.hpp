@@ -193,8 +193,10 @@ class Program {
       write_adapter(names_gguf(out) ? out : out / "adapter.gguf", adapter, base);
       return;
     }
-    const Index rank = write_adapter(out, adapter, base);
-    std::printf("rank %td: vLLM wants --max-lora-rank %td\n", rank, rank);
+    const Index rank = write_adapter(out, adapter, base), allowed = vllm_rank(rank);
+    std::printf("rank %td; vLLM: %s\n", rank,
+                allowed == 0 ? "no (its largest rank is 512)"
+                             : ("--max-lora-rank " + std::to_string(allowed)).c_str());
   }
 
   void write_logits(const Lora& lora) {
