@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 
 #include <hyperblocks/hyperblocks.hpp>
@@ -19,6 +18,8 @@
 #include <hyperblocks/hypernets/text_to_lora.hpp>
 #include <hyperblocks/io/adapters.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
+
+#include "../examples/adapter/stages.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::Index;
@@ -50,11 +51,7 @@ void measure(Cpu& cpu, const Job& job, F f) {
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   std::ranges::sort(seconds);
-  std::ifstream status("/proc/self/status");
-  double peak = 0;
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) peak = std::stod(line.substr(6)) / 1e6;
-  std::printf("%.4f %.4f %.3f\n", seconds.front(), seconds[seconds.size() / 2], peak);
+  std::printf("%.4f %.4f %.3f\n", seconds.front(), seconds[seconds.size() / 2], hb::example::peak_memory());
   hb::write_adapter(job.folder / ("ours_" + job.system), f().to_host(cpu));
 }
 

@@ -13,6 +13,7 @@
 #include <hyperblocks/text/load_tokenizer.hpp>
 #include <hyperblocks/text/task_description.hpp>
 
+#include "../stored_weights.hpp"
 #include "../streams.hpp"
 #include "stages.hpp"
 #include "writers.hpp"
@@ -266,16 +267,6 @@ void check_options(const Options& options) {
   check(options.logits.empty() == options.logits_ids.empty(), [] {
     return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
   });
-}
-
-/// Whether every matrix of a folder is bf16, so that nothing is lost by keeping it so.
-inline bool stores_bf16(const std::string& path) {
-  if (!is_folder(path)) return false;
-  bool all = true;
-  ModelDirectory(path).each([&](const std::string&, const StoredTensor& tensor) {
-    all = all && (tensor.shape.size() < 2 || tensor.dtype == DType::bf16);
-  });
-  return all;
 }
 
 template <auto base, auto net, ContextSpec context, auto encoder>

@@ -11,6 +11,7 @@
 #include <hyperblocks/io/load_decoder.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
 
+#include "../stored_weights.hpp"
 #include "../streams.hpp"
 
 #ifdef HYPERBLOCKS_BASE_CONFIG
@@ -198,16 +199,6 @@ class Chat {
   std::vector<hb::Message> turns_;
 };
 
-/// Whether every matrix of a folder is bf16, so that nothing is lost by keeping it so.
-bool stores_bf16(const std::string& path) {
-  if (!hb::is_folder(path)) return false;
-  bool all = true;
-  hb::ModelDirectory(path).each([&](const std::string&, const hb::StoredTensor& tensor) {
-    all = all && (tensor.shape.size() < 2 || tensor.dtype == hb::DType::bf16);
-  });
-  return all;
-}
-
 void add_sampling(CLI::App& app, Options& options) {
   hb::Sampling& sampling = options.sampling;
   app.add_option("--temperature", sampling.temperature, "how freely tokens are drawn; 0: the likeliest")
@@ -254,7 +245,7 @@ int main(int count, char** arguments) {
   try {
     static_cast<void>(hb::Sampler(options.sampling));
     hb::check_spec(chat_base, hb::decoder_spec(options.path), options.path);
-    if (options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.path)))
+    if (options.weights == "bf16" || (options.weights == "auto" && hb::example::stores_bf16(options.path)))
       Chat<hb::bf16>(options).run();
     else
       Chat<float>(options).run();

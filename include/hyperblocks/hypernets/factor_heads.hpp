@@ -176,7 +176,7 @@ struct FactorHeads {
           device, head.a, x, row_scales(device, head.scale_a, pieces, input.pieces, input.scale),
           update.a.rows(), own ? &own->a : nullptr, own ? &own->rows_of_a : nullptr);
       write_rows<typename H::B, H::out>(
-          device, head.b, x, row_scales(device, head.scale_b, pieces, {}, input.scale), factor_rows(update.b),
+          device, head.b, x, row_scales(device, head.scale_b, pieces, {}, input.scale), update.b.rows(),
           own ? &own->b : nullptr, own ? &own->rows_of_b : nullptr);
     });
   }
@@ -203,7 +203,7 @@ struct FactorHeads {
                                           tape, tape.piece_scales, dx, Write::assign, gradient.a,
                                           gradient.scale_a, write);
       rows_backward<typename H::B, H::out>(device, head.b, head.scale_b, own.b, own.rows_of_b,
-                                           factor_rows(update.b), tape, {}, dx, Write::add, gradient.b,
+                                           update.b.rows(), tape, {}, dx, Write::add, gradient.b,
                                            gradient.scale_b, write);
     });
     Unit::backward(device, {}, tape.unit, dunit, dmixed, nothing, write);
@@ -268,12 +268,6 @@ struct FactorHeads {
                 "A and B of rank " + std::to_string(pieces * rank) + ", as rows",
                 "rank " + std::to_string(update.a.rank()) + " and " + std::to_string(update.b.rank()));
           });
-  }
-
-  /// B (rank, out), which is not its usual form.
-  template <class S, Index width, FactorForm usual>
-  static View<S, Device, dyn, width> factor_rows(const Factor<S, Device, width, usual>& factor) {
-    return factor.rows();
   }
 
   /// A linear's scales for the rows of all pieces, (pieces * rank).
