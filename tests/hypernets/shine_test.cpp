@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Shine and RecurrentShine: gradients against finite differences, bits, batches, what is generated, errors.
+// Shine: gradients against finite differences, bits, batches, what is generated, errors.
 #include <hyperblocks/hyperblocks.hpp>
-#include <hyperblocks/hypernets/recurrent_shine.hpp>
 
 #include "../support/block_check.hpp"
 
@@ -33,7 +32,6 @@ template <class S>
 using Model = hb::Decoder<base, S, Cpu>;
 template <class S>
 using Net = hb::Shine<Model<S>, spec>;
-using Recurrent = hb::RecurrentShine<Net<float>, 3>;
 
 /// A network, its decoder, two texts of five tokens and a direction of the factors.
 template <class S>
@@ -284,37 +282,6 @@ TEST_CASE("as initialised, with memory tokens of zero, factors are finite and no
     CHECK(finite(factors.b));
     CHECK(*std::max_element(factors.a.begin(), factors.a.end()) > 1e-4f);
   }
-}
-
-TEST_CASE("RecurrentShine: a part for every chunk, and earlier chunks change how later ones are read") {
-  Cpu cpu;
-  hb::Random random(7);
-  const auto model = hb::initialised<Model<float>>(cpu, random);
-  const Model<float>::Positions positions(cpu);
-  auto params = hb::make<Recurrent::Params>(cpu);
-  Recurrent::initialise(cpu, params, random);
-  const std::vector<hb::Tokens> chunks = {{3, 1, 4, 1}, {5, 9, 2}, {6, 5}};
-  const auto own = [&](const hb::Tokens& chunk) {
-    return Net<float>::generate(cpu, model, params.shine, positions, {&chunk, 1}).to_host(cpu);
-  };
-  const auto whole = Recurrent::generate(cpu, model, params, positions, chunks).to_host(cpu);
-  const hb::HostAdapter::Place place{1, hb::Projection::query};
-  const auto& factors = whole.linears.at(place);
-  CHECK(factors.rank == 3 * spec.rank);
-  const auto part_of_a = [&](Index part) {
-    const auto begin = factors.a.begin() + part * spec.rank * base.hidden;
-    return std::vector<float>(begin, begin + spec.rank * base.hidden);
-  };
-  CHECK(part_of_a(0) == own(chunks[0]).linears.at(place).a);
-  CHECK(part_of_a(1) != own(chunks[1]).linears.at(place).a);
-  CHECK(finite(factors.b));
-
-  // With its own LoRA the M2P Transformer gives another meta LoRA, so the second chunk is read otherwise.
-  for (auto& layer : params.m2p.blocks) hb::fill_normal(cpu, layer.expand.b, random, 1);
-  const auto changed =
-      Recurrent::generate(cpu, model, params, positions, chunks).to_host(cpu).linears.at(place);
-  CHECK(std::equal(changed.a.begin(), changed.a.begin() + spec.rank * base.hidden, factors.a.begin()));
-  CHECK(changed.a != factors.a);
 }
 
 TEST_CASE("what does not fit is said") {

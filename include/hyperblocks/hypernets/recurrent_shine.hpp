@@ -68,14 +68,36 @@ struct RecurrentShine {
   using Scalar = typename Shine::Scalar;
   using Device = typename Shine::Device;
   static_assert(Shine::Network::attends, "hyperblocks: a RecurrentShine's network is a transformer");
+  using Updates = typename Shine::Updates;
   using M2pAdapter = EncoderStackAdapter<typename Shine::Network::Blocks, rank>;
 
-  struct Params {
-    typename Shine::Params shine;
+  template <Role role>
+  struct Parts {
+    typename Shine::template Parts<role> shine;
     M2pAdapter m2p;
     static constexpr auto fields() {
-      return std::tuple{Field{"shine", &Params::shine}, Field{"m2p", &Params::m2p}};
+      return std::tuple{Field{"shine", &Parts::shine}, Field{"m2p", &Parts::m2p}};
     }
+  };
+  using Params = Parts<Role::value>;
+  using Gradients = Parts<Role::gradient>;
+
+  struct Input {
+    const typename Model::Params* model = nullptr;
+    std::span<const Tokens> chunks = {};
+    typename Model::Rotaries rotary = {};
+  };
+  using Output = View<Scalar, Device, dyn, Shine::layers, Shine::layer_numbers>;  // (chunks, layers, numbers)
+  using OutputGradient = View<const Scalar, Device, dyn, Shine::layers, Shine::layer_numbers>;
+  using InputGradient = Nothing;
+  struct Tape {
+    struct Chunk {
+      typename Shine::Input
+          input;  ///< its `meta` is that of the chunk before, linked to the ones before that
+      typename Model::Tape decoder;
+      typename Shine::Network::Tape own, of_meta;
+    };
+    std::vector<Chunk> chunks;
   };
 
   static void initialise(Device& device, Params& params, Random& random) {
@@ -83,32 +105,101 @@ struct RecurrentShine {
     M2pAdapter::initialise(device, params.m2p, random, std::sqrt(Shine::spec.scale));
   }
 
+  static void forward(Device& device, const Params& params, const Input& input, Output factors,
+                      Tape* tape = nullptr) {
+    const ArenaScope scope(device, tape != nullptr);
+    const std::size_t count = input.chunks.size();
+    check_chunks(input.chunks, factors.extent(0));
+    const auto metas = take<Scalar, dyn, Shine::layers, Shine::layer_numbers>(device, factors.extent(0));
+    Tape untaped;  // chunks look at those before them, so each has its place in any case
+    auto& chunks = (tape ? *tape : untaped).chunks;
+    chunks.assign(count, {});
+    for (std::size_t i = 0; i < count; ++i) {
+      const ArenaScope scope_of_chunk(device, tape != nullptr);
+      auto& chunk = chunks[i];
+      const auto ids = take<std::int32_t, dyn>(device, static_cast<Index>(input.chunks[i].size()));
+      device.upload(ids.data(), input.chunks[i].data(), ids.bytes());
+      chunk.input.model = input.model, chunk.input.ids = ids, chunk.input.rotary = input.rotary;
+      const auto states =
+          Shine::memory_of(Shine::read(device, params.shine, chunk.input, tape ? &chunk.decoder : nullptr));
+      Shine::write_factors(device, params.shine, states, {}, {.factors = part(factors, i)},
+                           tape ? &chunk.own : nullptr);
+      if (i + 1 == count) break;
+      Shine::write_factors(device, params.shine, states, params.m2p.updates(), {.factors = part(metas, i)},
+                           tape ? &chunk.of_meta : nullptr);
+      chunks[i + 1].input.meta = Shine::template updates<const Scalar>(part(metas, i), 0);
+      link(chunks[i + 1].input.meta, chunk.input.meta);
+    }
+  }
+
+  static void backward(Device& device, const Params& params, const Tape& tape, OutputGradient dfactors,
+                       InputGradient, Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    const std::size_t count = tape.chunks.size();
+    detail::check_tape("RecurrentShine", static_cast<Index>(count), dfactors.extent(0));
+    // The last chunk comes first and writes to all metas before it.
+    const auto dmetas = take<Scalar, dyn, Shine::layers, Shine::layer_numbers>(device, dfactors.extent(0));
+    device.fill(dmetas.data(), 0, dmetas.bytes());
+    std::vector<typename Model::template Updates<Scalar>> dmeta(count);
+    for (std::size_t i = 1; i < count; ++i) {
+      dmeta[i] = Shine::template updates<Scalar>(part(dmetas, i - 1), 0);
+      link(dmeta[i], dmeta[i - 1]);
+    }
+    if (write == Write::assign)
+      visit([&](const std::string&,
+                auto& gradient) { device.fill(gradient.data(), 0, gradient.view().bytes()); },
+            gradients.m2p);
+    for (std::size_t i = count; i-- > 0; write = Write::add) {
+      const ArenaScope scope_of_chunk(device);
+      const auto& chunk = tape.chunks[i];
+      const auto dstates = Shine::take_states(device, 1);
+      const auto dmemory = Shine::memory_of(dstates);
+      Shine::write_factors_backward(device, params.shine, chunk.own, {.factors = part(dfactors, i)}, dmemory,
+                                    {}, gradients.shine, write);
+      if (i + 1 < count) {
+        const auto more = Shine::memory_of(Shine::take_states(device, 1));
+        Shine::write_factors_backward(device, params.shine, chunk.of_meta, {.factors = part(dmetas, i)}, more,
+                                      gradients.m2p.gradients(), gradients.shine, Write::add);
+        ops::add<Scalar>(device, Shine::as_rows(dmemory), Shine::as_rows(more), Shine::as_rows(dmemory));
+      }
+      Shine::read_backward(device, *chunk.input.model, chunk.decoder, dstates, dmeta[i], gradients.shine,
+                           write);
+    }
+  }
+
   /// The adapter of one text, given in chunks.
   static Generated<Model> generate(Device& device, const typename Model::Params& model, const Params& params,
                                    const typename Model::Rotaries& rotary, std::span<const Tokens> chunks) {
-    using Updates = typename Model::template Updates<const Scalar>;
-    std::vector<Tensor<Scalar, Device, dyn>> kept, metas;
-    std::vector<Updates> parts, more_meta;
-    for (const Tokens& chunk : chunks) {
-      const ArenaScope scope(device);
-      const PaddedTexts<Device> text(device, {&chunk, 1});
-      const auto space = [&](auto& list) {
-        list.emplace_back(device, Shine::layers * Shine::layer_numbers);
-        return list.back().view().template reshape<Shine::layers, dyn, Shine::layer_numbers>(1);
-      };
-      const auto factors = space(kept);
-      const auto states = take<Scalar, Shine::layers, dyn, Shine::layer_numbers>(device, 1);
-      const Batch<Updates> earlier(more_meta.empty() ? std::vector<Updates>(1) : more_meta);
-      Shine::forward(device, params.shine,
-                     {.model = &model, .ids = text.ids(), .rotary = rotary, .meta = earlier.front()},
-                     {.factors = factors, .memory_states = states});
-      parts.push_back(Shine::template updates<const Scalar>(factors, 0));
-      if (parts.size() == chunks.size()) break;
-      const auto meta = space(metas);
-      Shine::write_factors(device, params.shine, states, params.m2p.updates(), {.factors = meta});
-      more_meta.push_back(Shine::template updates<const Scalar>(meta, 0));
-    }
-    return {std::move(kept), {std::move(parts)}};
+    std::vector<Tensor<Scalar, Device, dyn>> numbers;
+    const auto count = static_cast<Index>(chunks.size());
+    numbers.emplace_back(device, count * Shine::layers * Shine::layer_numbers);
+    const Output factors =
+        numbers.back().view().template reshape<dyn, Shine::layers, Shine::layer_numbers>(count);
+    forward(device, params, {&model, chunks, rotary}, factors);
+    std::vector<Updates> parts;
+    for (std::size_t i = 0; i < chunks.size(); ++i)
+      parts.push_back(Shine::template updates<const Scalar>(part(factors, i), 0));
+    return {std::move(numbers), {std::move(parts)}};
+  }
+
+ private:
+  /// A chunk's numbers, as those of one document.
+  template <class S>
+  static View<S, Device, Shine::layers, dyn, Shine::layer_numbers> part(
+      const View<S, Device, dyn, Shine::layers, Shine::layer_numbers>& factors, std::size_t chunk) {
+    return factors.slice(static_cast<Index>(chunk), 1)
+        .template reshape<Shine::layers, dyn, Shine::layer_numbers>(1);
+  }
+
+  static void check_chunks(std::span<const Tokens> chunks, Index parts) {
+    check(!chunks.empty() && std::ranges::none_of(chunks, &Tokens::empty), [&] {
+      return Error("nothing to read", "RecurrentShine", "chunks of one token or more",
+                   chunks.empty() ? "no chunk" : "an empty one");
+    });
+    check(static_cast<Index>(chunks.size()) == parts, [&] {
+      return Error("the factors do not fit the chunks", "RecurrentShine", std::to_string(chunks.size()),
+                   std::to_string(parts));
+    });
   }
 };
 

@@ -98,6 +98,8 @@ struct Shine {
   };
   using Factors = View<Scalar, Device, layers, dyn, layer_numbers>;  // (layers, documents, numbers)
   using ConstFactors = View<const Scalar, Device, layers, dyn, layer_numbers>;
+  /// Of the memory tokens: what the decoder's first layer reads, then what each layer gives.
+  using States = View<Scalar, Device, dyn, dyn, hidden>;  // (1 + layers, documents * tokens, hidden)
   struct Output {
     Factors factors = {};
     Factors memory_states = {}, plain = {};  ///< optional: the stages before
@@ -126,16 +128,10 @@ struct Shine {
   static void forward(Device& device, const Params& params, const Input& input, const Output& output,
                       Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
-    const Index documents = input.documents, rows = documents * memory_tokens;
-    check(input.model != nullptr, [] { return Error("no decoder", "Shine", "its parameters", "none"); });
-    if (output.memory_states) check_documents("the memory states", output.memory_states, documents);
+    if (output.memory_states) check_documents("the memory states", output.memory_states, input.documents);
     if (tape) tape->model = input.model;
 
-    const auto states = take<Scalar, dyn, dyn, hidden>(device, layers + 1, rows);
-    Model::forward(device, *input.model, reading(params, input), {.states = states},
-                   tape ? &tape->decoder : nullptr);
-    const auto memory_states =
-        states.slice(1, layers).template reshape<layers, dyn, layer_numbers>(documents);
+    const Factors memory_states = memory_of(read(device, params, input, tape ? &tape->decoder : nullptr));
     if (output.memory_states)
       ops::cast<Scalar, Scalar>(device, as_rows(memory_states), as_rows(output.memory_states));
     write_factors(device, params, memory_states, input.m2p, output, tape ? &tape->m2p : nullptr);
@@ -145,22 +141,51 @@ struct Shine {
                        const InputGradient& dinput, Gradients& gradients, Write write) {
     const ArenaScope scope(device);
     const Index documents = doutput.factors ? doutput.factors.extent(1) : 0;
-    const auto dstates = take<Scalar, dyn, dyn, hidden>(device, layers + 1, documents * memory_tokens);
+    const States dstates = take_states(device, documents);
+    write_factors_backward(device, params, tape.m2p, doutput, memory_of(dstates), dinput.m2p, gradients,
+                           write);
+    read_backward(device, *tape.model, tape.decoder, dstates, dinput.meta, gradients, write);
+  }
+
+  /// The first half alone: memory states, in the arena of the caller's scope.
+  static States read(Device& device, const Params& params, const Input& input,
+                     typename Model::Tape* tape = nullptr) {
+    check(input.model != nullptr, [] { return Error("no decoder", "Shine", "its parameters", "none"); });
+    const States states = take_states(device, input.documents);
+    Model::forward(device, *input.model, reading(params, input), {.states = states}, tape);
+    return states;
+  }
+
+  static void read_backward(Device& device, const typename Model::Params& model,
+                            const typename Model::Tape& tape, const States& dstates,
+                            const typename Model::template Updates<Scalar>& dmore_meta, Gradients& gradients,
+                            Write write) {
+    const ArenaScope scope(device);
     device.fill(dstates.data(), 0, dstates.slice(0, 1).bytes());
-    write_factors_backward(device, params, tape.m2p, doutput,
-                           dstates.slice(1, layers).template reshape<layers, dyn, layer_numbers>(documents),
-                           dinput.m2p, gradients, write);
     const auto dmemory = take<Scalar, dyn, hidden>(device, memory_tokens);
     auto dmeta = gradients.meta.template gradients<Model>();
-    link(dmeta, dinput.meta);
+    link(dmeta, dmore_meta);
     typename Model::Gradients none;
-    Model::backward(device, *tape.model, tape.decoder, {.states = dstates},
-                    {.appended = dmemory, .updates = dmeta}, none, write);
+    Model::backward(device, model, tape, {.states = dstates}, {.appended = dmemory, .updates = dmeta}, none,
+                    write);
     const View<Scalar, Device, dyn, hidden> to = gradients.memory.view();
     if (write == Write::assign)
       ops::cast<Scalar, Scalar>(device, dmemory, to);
     else
       ops::add<Scalar>(device, to, dmemory, to);
+  }
+
+  static States take_states(Device& device, Index documents) {
+    return take<Scalar, dyn, dyn, hidden>(device, layers + 1, documents * memory_tokens);
+  }
+  static Factors memory_of(const States& states) {
+    return states.slice(1, layers).template reshape<layers, dyn, layer_numbers>(states.extent(1) /
+                                                                                memory_tokens);
+  }
+
+  template <class S>
+  static View<S, Device, dyn, Model::hidden> as_rows(View<S, Device, layers, dyn, layer_numbers> factors) {
+    return factors.template reshape<dyn, hidden>(factors.size() / hidden);
   }
 
   /// The second half alone: factors of memory states, (layers, documents, tokens * hidden). A chunk of a long
@@ -232,13 +257,6 @@ struct Shine {
     return result;
   }
 
-  /// What is given there follows what is here.
-  template <class Updates>
-  static void link(Updates& updates, const Updates& more) {
-    visit([](const std::string&, auto& update, const auto& next) { update.next = next ? &next : nullptr; },
-          updates, more);
-  }
-
   /// The tokens of a linear's A see those of its B, and the reverse; tokens of neither see themselves.
   static AttentionMask couple_mask(Device& device) {
     if constexpr (spec.m2p.couple_blocks == 0) {
@@ -289,11 +307,6 @@ struct Shine {
           if constexpr (Layout::has_bias(projection))
             ops::scale<Scalar>(device, spec.scale, biases(from), biases(to));
         });
-  }
-
-  template <class S>
-  static View<S, Device, dyn, Model::hidden> as_rows(View<S, Device, layers, dyn, layer_numbers> factors) {
-    return factors.template reshape<dyn, hidden>(factors.size() / hidden);
   }
 
   template <class S>

@@ -19,6 +19,13 @@ struct RowRange {
   Index first = 0, count = 0;
 };
 
+/// What `more` has follows what is here; `more` is to be kept until the pass is done.
+template <class Updates>
+void link(Updates& updates, const Updates& more) {
+  visit([](const std::string&, auto& update, const auto& next) { update.next = next ? &next : nullptr; },
+        updates, more);
+}
+
 /// Updates, one or more, linked to one another: the first stands for all, whose sums are added. To be kept
 /// until the pass is done.
 template <class Updates>
