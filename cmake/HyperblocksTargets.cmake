@@ -85,6 +85,6 @@ if(TARGET CUDA::cublasLt AND NOT HYPERBLOCKS_CUDA STREQUAL "OFF")
   target_include_directories(hyperblocks_cuda INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/cuda>"
                                                         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
   # CMake 3.25 does not know the feature cuda_std_20, hence the option.
-  target_compile_options(hyperblocks_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;--extended-lambda>")
+  target_compile_options(hyperblocks_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
   target_link_libraries(hyperblocks_cuda INTERFACE hyperblocks CUDA::cudart CUDA::cublasLt)
 endif()

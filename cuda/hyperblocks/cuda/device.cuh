@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Cuda: one GPU's stream, cuBLASLt handle with its workspace, and an arena. Several may live in one process,
-// on one GPU or on several; each is given work by one host thread at a time. Nothing is global.
+// Cuda: one GPU's stream, cuBLASLt handle with its workspace and the plans of its products, and an arena.
+// Several may live in one process, on one GPU or on several; each is given work by one host thread at a time.
+// Nothing is global. Work is asynchronous; what kernels find wrong is thrown when the host waits.
 #pragma once
 
+#include <array>
+#include <map>
+
 #include <hyperblocks/core/memory.hpp>
-#include <hyperblocks/cuda/check.cuh>
+#include <hyperblocks/core/shape.hpp>
+#include <hyperblocks/cuda/faults.cuh>
 
 namespace hyperblocks {
 
 class Cuda final : public Memory {
  public:
-  explicit Cuda(int ordinal = 0) : ordinal_(ordinal) {
-    select();
+  /// What a product's algorithm depends on: shapes, strides, types, alignments.
+  using ProductKey = std::array<Index, 20>;
+
+  explicit Cuda(int ordinal = 0) : ordinal_(select(ordinal)) {
     cudaStream_t stream = nullptr;
     cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     stream_.reset(stream);
@@ -26,11 +33,17 @@ class Cuda final : public Memory {
   cudaStream_t stream() const { return stream_.get(); }
   cublasLtHandle_t products() const { return products_.get(); }
   const Buffer& workspace() const { return workspace_; }
+  std::map<ProductKey, cublasLtMatmulAlgo_t>& plans() { return plans_; }
+  cuda::FaultReport faults() const { return faults_.report(); }
   int ordinal() const { return ordinal_; }
 
   /// Makes this GPU the calling thread's: before every launch.
-  void select() const { cuda::check(cudaSetDevice(ordinal_)); }
-  void synchronise() const { cuda::check(cudaStreamSynchronize(stream())); }
+  void select() const { select(ordinal_); }
+  /// Waits for all work given before; throws what a kernel found wrong.
+  void synchronise() {
+    cuda::check(cudaStreamSynchronize(stream()));
+    faults_.raise();
+  }
 
   Buffer allocate(std::size_t size) override {
     select();
@@ -52,6 +65,10 @@ class Cuda final : public Memory {
   }
 
  private:
+  static int select(int ordinal) {
+    cuda::check(cudaSetDevice(ordinal));
+    return ordinal;
+  }
   void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
     select();
     cuda::check(cudaMemcpyAsync(to, from, size, kind, stream()));
@@ -68,6 +85,8 @@ class Cuda final : public Memory {
   int ordinal_;
   std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyStream> stream_;
   std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, DestroyProducts> products_;
+  cuda::Faults faults_;
+  std::map<ProductKey, cublasLtMatmulAlgo_t> plans_;
   Buffer workspace_;
   Arena arena_{*this};
 };

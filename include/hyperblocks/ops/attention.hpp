@@ -26,7 +26,7 @@ struct Heads {
 
   std::array<Index, 4> shape() const { return {batch, tokens, heads, width}; }
   /// The numbers of one head of one token.
-  Scalar* row(Index sequence, Index token, Index head) const {
+  constexpr Scalar* row(Index sequence, Index token, Index head) const {
     return data + sequence * batch_stride + token * token_stride + head * head_stride;
   }
   template <class Reader>
@@ -63,7 +63,7 @@ struct AttentionMask {
   const std::uint8_t* allowed = nullptr;
   Index batch_stride = 0, head_stride = 0, query_stride = 0, key_stride = 1;
 
-  const std::uint8_t* row(Index sequence, Index head, Index query) const {
+  constexpr const std::uint8_t* row(Index sequence, Index head, Index query) const {
     if (allowed == nullptr) return nullptr;
     return allowed + sequence * batch_stride + head * head_stride + query * query_stride;
   }
@@ -75,7 +75,7 @@ struct AttentionOptions {
   double soft_cap = 0;  ///< scores become cap tanh(score / cap); 0: they stay
   bool causal = false;  ///< keys after the query's position are hidden
   Index window = 0;     ///< keys `window` or more before the query's position are hidden; 0: none
-  AttentionMask mask;
+  AttentionMask mask = {};
 };
 
 struct KeyRange {
@@ -83,7 +83,7 @@ struct KeyRange {
 };
 
 /// The keys that causality and window leave to a query; both ends grow with the query.
-inline KeyRange visible_keys(const AttentionOptions& options, Index query, Index queries, Index keys) {
+constexpr KeyRange visible_keys(const AttentionOptions& options, Index query, Index queries, Index keys) {
   const Index position = keys - queries + query;
   const Index end = options.causal ? std::clamp<Index>(position + 1, 0, keys) : keys;
   return {options.window > 0 ? std::clamp<Index>(position - options.window + 1, 0, end) : 0, end};

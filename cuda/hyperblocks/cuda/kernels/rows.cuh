@@ -1,88 +1,193 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Kernels over rows and elements: RMSNorm forward and backward (one thread block to a row, sums by CUB), sums
-// of columns (one thread to a column, in row order: the same bits every time), element-wise maps.
+// Kernels with one block to a row: RMSNorm and LayerNorm, softmax; forward and backward. A row is read by
+// packs, `threads` at a time; what a second reading wants is still in the nearest cache.
 #pragma once
 
-#include <cub/block/block_reduce.cuh>
-
-#include <hyperblocks/core/dtype.hpp>
-#include <hyperblocks/core/shape.hpp>
+#include <hyperblocks/cuda/kernels/reduce.cuh>
 
 namespace hyperblocks::cuda::kernels {
 
-inline constexpr int row_threads = 256;
+/// A block's row, its packs dealt out to the threads.
+template <int width, int threads, class Scalar>
+struct BlockRow {
+  using Sum = Accumulator<Scalar>;
+  Index packs;
 
-/// The sum over a thread block, for all of its threads.
+  __device__ explicit BlockRow(Index columns) : packs(columns / width) {}
+  __device__ Index first() const { return static_cast<Index>(blockIdx.x) * packs * width; }
+  template <class F>
+  __device__ void each_pack(F f) const {
+    for (Index i = threadIdx.x; i < packs; i += threads) f(i);
+  }
+  /// The sum of f(j) over the row's columns j, for all threads; f is given packs of x's.
+  template <class F, class... X>
+  __device__ Sum total(F f, const X*... x) const {
+    Sum sum = 0;
+    each_pack([&](Index i) {
+      const auto add = [&](const auto&... pack) {
+        each<width>([&](int k) { sum += f(wide(pack.values[k])...); });
+      };
+      add(load<width>(x, i)...);
+    });
+    return block_reduce<threads>(sum, Plus());
+  }
+};
+
 template <class Sum>
-__device__ Sum block_sum(Sum value) {
-  using Reduce = cub::BlockReduce<Sum, row_threads>;
-  __shared__ typename Reduce::TempStorage storage;
-  __shared__ Sum total;
-  const Sum sum = Reduce(storage).Sum(value);
-  if (threadIdx.x == 0) total = sum;
-  __syncthreads();
-  const Sum result = total;
-  __syncthreads();  // the storage is free for the next sum
-  return result;
-}
+struct Moments {
+  Sum mean, scale;
+};
 
-template <class Scalar>
-__device__ Accumulator<Scalar> wide(Scalar value) {
-  return scalar_cast<Accumulator<Scalar>>(value);
-}
-
-/// 1 / sqrt(mean(x^2) + epsilon)
-template <class Scalar>
-__device__ Accumulator<Scalar> root_mean_square_scale(const Scalar* x, Index columns, double epsilon) {
+/// Of a RMSNorm the mean counts as zero.
+template <bool centred, class Row, class Scalar>
+__device__ Moments<Accumulator<Scalar>> moments_of(const Row& row, const Scalar* x, Index columns,
+                                                   double epsilon) {
   using Sum = Accumulator<Scalar>;
-  Sum squares = 0;
-  for (Index j = threadIdx.x; j < columns; j += row_threads) squares += wide(x[j]) * wide(x[j]);
-  return Sum(1) / sqrt(block_sum(squares) / static_cast<Sum>(columns) + static_cast<Sum>(epsilon));
+  const auto count = static_cast<Sum>(columns);
+  Sum mean = 0;
+  if constexpr (centred) mean = row.total([](Sum value) { return value; }, x) / count;
+  const Sum squares = row.total([mean](Sum value) { return (value - mean) * (value - mean); }, x);
+  return {mean, Sum{1} / std::sqrt(squares / count + static_cast<Sum>(epsilon))};
 }
 
-template <class Scalar>
-__global__ void rms_norm(const Scalar* x, const Scalar* weight, Scalar* y, Index columns, double epsilon,
-                         double shift) {
+/// y = (x - mean) scale (weight + shift) + bias, the bias optional.
+template <bool centred, int width, int threads, class Scalar>
+__global__ void norm(const Scalar* x, const Scalar* weight, const Scalar* bias, Scalar* y, Index columns,
+                     double epsilon, double shift) {
   using Sum = Accumulator<Scalar>;
-  x += blockIdx.x * columns, y += blockIdx.x * columns;
-  const Sum scale = root_mean_square_scale(x, columns, epsilon);
-  for (Index j = threadIdx.x; j < columns; j += row_threads)
-    y[j] = scalar_cast<Scalar>(wide(x[j]) * scale * (wide(weight[j]) + static_cast<Sum>(shift)));
+  const BlockRow<width, threads, Scalar> row(columns);
+  x += row.first(), y += row.first();
+  const Moments<Sum> moments = moments_of<centred>(row, x, columns, epsilon);
+  row.each_pack([&](Index i) {
+    const auto own = load<width>(x, i), factors = load<width>(weight, i);
+    Pack<Scalar, width> added{}, result;
+    if (bias != nullptr) added = load<width>(bias, i);
+    each<width>([&](int k) {
+      Sum value = (wide(own.values[k]) - moments.mean) * moments.scale *
+                  (wide(factors.values[k]) + static_cast<Sum>(shift));
+      if (bias != nullptr) value += wide(added.values[k]);
+      result.values[k] = scalar_cast<Scalar>(value);
+    });
+    store(y, i, result);
+  });
 }
 
-/// Keeps every row's scale for the weight's gradient; dx may be null.
-template <class Scalar>
-__global__ void rms_norm_backward(const Scalar* x, const Scalar* weight, const Scalar* dy, Scalar* dx,
-                                  Accumulator<Scalar>* scales, Index columns, double epsilon, double shift) {
+/// With n = (x - mean) scale and g = dy (weight + shift): dx = scale (g - mean(g) - n mean(g n)), without the
+/// mean of g for a RMSNorm. Keeps every row's moments for the weight's gradient; dx may be null.
+template <bool centred, int width, int threads, class Scalar>
+__global__ void norm_backward(const Scalar* x, const Scalar* weight, const Scalar* dy, Scalar* dx,
+                              Moments<Accumulator<Scalar>>* kept, Index columns, double epsilon,
+                              double shift) {
   using Sum = Accumulator<Scalar>;
-  x += blockIdx.x * columns, dy += blockIdx.x * columns;
-  const Sum scale = root_mean_square_scale(x, columns, epsilon);
-  if (threadIdx.x == 0) scales[blockIdx.x] = scale;
+  const BlockRow<width, threads, Scalar> row(columns);
+  x += row.first(), dy += row.first();
+  const Moments<Sum> moments = moments_of<centred>(row, x, columns, epsilon);
+  if (threadIdx.x == 0) kept[blockIdx.x] = moments;
   if (dx == nullptr) return;
-  dx += blockIdx.x * columns;
-  const auto gradient = [&](Index j) { return wide(dy[j]) * (wide(weight[j]) + static_cast<Sum>(shift)); };
-  Sum along = 0;
-  for (Index j = threadIdx.x; j < columns; j += row_threads) along += gradient(j) * wide(x[j]);
-  along = block_sum(along) * scale * scale / static_cast<Sum>(columns);
-  for (Index j = threadIdx.x; j < columns; j += row_threads)
-    dx[j] = scalar_cast<Scalar>(scale * (gradient(j) - wide(x[j]) * along));
+  dx += row.first();
+  const auto count = static_cast<Sum>(columns), shifted = static_cast<Sum>(shift);
+  const auto normal = [&](Sum value) { return (value - moments.mean) * moments.scale; };
+  Sum mean = 0;
+  if constexpr (centred)
+    mean = row.total([&](Sum direction, Sum factor) { return direction * (factor + shifted); }, dy, weight) /
+           count;
+  const Sum along = row.total([&](Sum value, Sum direction,
+                                  Sum factor) { return direction * (factor + shifted) * normal(value); },
+                              x, dy, weight) /
+                    count;
+  row.each_pack([&](Index i) {
+    const auto own = load<width>(x, i), directions = load<width>(dy, i), factors = load<width>(weight, i);
+    Pack<Scalar, width> result;
+    each<width>([&](int k) {
+      const Sum gradient = wide(directions.values[k]) * (wide(factors.values[k]) + shifted);
+      result.values[k] =
+          scalar_cast<Scalar>(moments.scale * (gradient - mean - normal(wide(own.values[k])) * along));
+    });
+    store(dx, i, result);
+  });
 }
 
-/// y(j) [+]= sum over i of term(i, j)
-template <class Scalar, class Term>
-__global__ void column_sums(Index rows, Index columns, Scalar* y, bool add, Term term) {
-  const Index j = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (j >= columns) return;
-  Accumulator<Scalar> sum = 0;
-  for (Index i = 0; i < rows; ++i) sum += term(i, j);
-  y[j] = scalar_cast<Scalar>(add ? wide(y[j]) + sum : sum);
+/// What a row gives to the gradient of the weight's column j.
+template <class Scalar>
+struct NormTerm {
+  const Scalar *x, *dy;
+  const Moments<Accumulator<Scalar>>* moments;
+  Index columns;
+  __device__ Accumulator<Scalar> operator()(Index i, Index j) const {
+    return wide(dy[i * columns + j]) * (wide(x[i * columns + j]) - moments[i].mean) * moments[i].scale;
+  }
+};
+/// The largest number of a row and the sum of e^(x - largest), combined as they come.
+template <class Sum>
+struct Exponentials {
+  Sum largest, sum;
+
+  __device__ static Exponentials none() { return {Sum(-HUGE_VAL), Sum{0}}; }
+  __device__ static Sum shift(Sum largest) { return largest == Sum(-HUGE_VAL) ? Sum{0} : largest; }
+  __device__ void add(Sum x) {
+    if (x > largest) {
+      sum = sum * std::exp(largest - x) + std::exp(x - x);  // of infinity NaN
+      largest = x;
+    } else {
+      sum += std::exp(x - shift(largest));  // NaN too goes this way
+    }
+  }
+};
+struct JoinExponentials {
+  template <class Sum>
+  __device__ Exponentials<Sum> operator()(const Exponentials<Sum>& a, const Exponentials<Sum>& b) const {
+    Exponentials<Sum> result;
+    result.largest = a.largest > b.largest ? a.largest : b.largest;
+    const Sum shift = result.shift(result.largest);
+    result.sum = a.sum * std::exp(a.largest - shift) + b.sum * std::exp(b.largest - shift);
+    return result;
+  }
+};
+
+template <int width, int threads, class Scalar>
+__device__ Exponentials<Accumulator<Scalar>> exponentials_of(const BlockRow<width, threads, Scalar>& row,
+                                                             const Scalar* x) {
+  auto own = Exponentials<Accumulator<Scalar>>::none();
+  row.each_pack([&](Index i) {
+    const auto pack = load<width>(x, i);
+    each<width>([&](int k) { own.add(wide(pack.values[k])); });
+  });
+  return block_reduce<threads>(own, JoinExponentials());
 }
 
-template <class F>
-__global__ void for_elements(Index size, F f) {
-  const Index stride = static_cast<Index>(gridDim.x) * blockDim.x;
-  for (Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) f(i);
+/// y = e^x / sum(e^x); y may be x. A row of -infinity alone gives zeros.
+template <int width, int threads, class Scalar>
+__global__ void softmax(const Scalar* x, Scalar* y, Index columns) {
+  using Sum = Accumulator<Scalar>;
+  const BlockRow<width, threads, Scalar> row(columns);
+  x += row.first(), y += row.first();
+  const Exponentials<Sum> all = exponentials_of(row, x);
+  const Sum shift = all.shift(all.largest), factor = all.sum == 0 ? Sum{0} : Sum{1} / all.sum;
+  row.each_pack([&](Index i) {
+    auto pack = load<width>(x, i);
+    each<width>([&](int k) {
+      pack.values[k] = scalar_cast<Scalar>(std::exp(wide(pack.values[k]) - shift) * factor);
+    });
+    store(y, i, pack);
+  });
+}
+
+/// dx = y (dy - sum(y dy)); dx may be dy.
+template <int width, int threads, class Scalar>
+__global__ void softmax_backward(const Scalar* y, const Scalar* dy, Scalar* dx, Index columns) {
+  using Sum = Accumulator<Scalar>;
+  const BlockRow<width, threads, Scalar> row(columns);
+  y += row.first(), dy += row.first(), dx += row.first();
+  const Sum along = row.total([](Sum probability, Sum direction) { return probability * direction; }, y, dy);
+  row.each_pack([&](Index i) {
+    const auto probabilities = load<width>(y, i);
+    auto pack = load<width>(dy, i);
+    each<width>([&](int k) {
+      pack.values[k] = scalar_cast<Scalar>(wide(probabilities.values[k]) * (wide(pack.values[k]) - along));
+    });
+    store(dx, i, pack);
+  });
 }
 
 }  // namespace hyperblocks::cuda::kernels

@@ -1,102 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Products of the Cuda device by cuBLASLt: float, bf16 and half with float sums, double with double. A frozen
-// matrix stays row-major here, so packed and plain weights are multiplied by the same calls.
+// Products of the Cuda device: by cuBLASLt, sums in float, in double for double. A frozen matrix stays
+// row-major here, so packed and plain weights are multiplied by the same calls; rows meet weights of another
+// scalar rounded to it.
 #pragma once
 
-#include <type_traits>
-
-#include <hyperblocks/core/tensor.hpp>
-#include <hyperblocks/cuda/device.cuh>
-#include <hyperblocks/cuda/kernels/rows.cuh>
+#include <hyperblocks/cuda/kernels/strided.cuh>
+#include <hyperblocks/cuda/matmul.cuh>
+#include <hyperblocks/cuda/ops/element_ops.cuh>
 #include <hyperblocks/ops/low_rank.hpp>
+#include <hyperblocks/ops/matrices.hpp>
 #include <hyperblocks/ops/weights.hpp>
 
 namespace hyperblocks::cuda {
 
-template <RealScalar Scalar>
-inline constexpr cudaDataType_t data_type = std::is_same_v<Scalar, double>  ? CUDA_R_64F
-                                            : std::is_same_v<Scalar, float> ? CUDA_R_32F
-                                            : std::is_same_v<Scalar, bf16>  ? CUDA_R_16BF
-                                                                            : CUDA_R_16F;
-
-/// A column-major matrix as cuBLASLt sees it; a row-major one is its transpose.
-template <RealScalar Scalar>
-struct Operand {
-  const Scalar* data;
-  Index rows, columns;
-  bool transposed = false;
-};
-
-/// c (m, n), column-major, = alpha op(a) op(b) + beta c + bias (m), the bias optional and not for double.
-template <RealScalar Scalar>
-class Matmul {
-  using Sum = Accumulator<Scalar>;
-  template <class Handle, cublasStatus_t (*destroy)(Handle)>
-  struct Owned {
-    Handle handle = nullptr;
-    Owned() = default;
-    Owned(const Owned&) = delete;
-    Owned& operator=(const Owned&) = delete;
-    ~Owned() {
-      if (handle != nullptr) destroy(handle);
-    }
-  };
-  using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-
- public:
-  Matmul(Operand<Scalar> a, Operand<Scalar> b, Index m, Index n, const Scalar* bias)
-      : a_data_(a.data), b_data_(b.data) {
-    constexpr auto compute = std::is_same_v<Scalar, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
-    check(cublasLtMatmulDescCreate(&description_.handle, compute, data_type<Sum>));
-    set(CUBLASLT_MATMUL_DESC_TRANSA, a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_TRANSB, b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
-    if (bias != nullptr) {
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-    }
-    create(a_, a.rows, a.columns);
-    create(b_, b.rows, b.columns);
-    create(c_, m, n);
-  }
-
-  void run(Cuda& cuda, Sum alpha, Sum beta, Scalar* c) {
-    Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
-    check(cublasLtMatmulPreferenceCreate(&preference.handle));
-    const std::size_t workspace = cuda.workspace().size;
-    check(cublasLtMatmulPreferenceSetAttribute(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                               &workspace, sizeof workspace));
-    cublasLtMatmulHeuristicResult_t chosen{};
-    int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(cuda.products(), description_.handle, a_.handle, b_.handle,
-                                         c_.handle, c_.handle, preference.handle, 1, &chosen, &found));
-    check(found > 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED);
-    check(cublasLtMatmul(cuda.products(), description_.handle, &alpha, a_data_, a_.handle, b_data_, b_.handle,
-                         &beta, c, c_.handle, c, c_.handle, &chosen.algo, cuda.workspace().bytes.get(),
-                         workspace, cuda.stream()));
-  }
-
- private:
-  template <class T>
-  void set(cublasLtMatmulDescAttributes_t attribute, T value) {
-    check(cublasLtMatmulDescSetAttribute(description_.handle, attribute, &value, sizeof value));
-  }
-  static void create(Layout& layout, Index rows, Index columns) {
-    check(cublasLtMatrixLayoutCreate(&layout.handle, data_type<Scalar>, static_cast<std::uint64_t>(rows),
-                                     static_cast<std::uint64_t>(columns), rows));
-  }
-
-  const Scalar *a_data_, *b_data_;
-  Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> description_;
-  Layout a_, b_, c_;
-};
-
 struct ProductOps {
-  template <class Scalar>
-  using Rows = View<Scalar, Cuda, dyn, dyn>;
-  template <class Scalar>
-  using Row = View<Scalar, Cuda, dyn>;
-
   template <RealScalar Stored>
   static Index packed_size(Index out, Index in) {
     return out * in;
@@ -124,17 +42,16 @@ struct ProductOps {
   template <RealScalar Scalar, RealScalar Stored>
   static void product_packed(Cuda& cuda, Rows<const Scalar> x, const Stored* weight, Row<const Scalar> bias,
                              Rows<Scalar> y) {
-    static_assert(std::is_same_v<Scalar, Stored>,
-                  "hyperblocks: on Cuda a frozen weight has the block's scalar");
-    const Index in = x.columns(), out = y.columns();
-    const Operand<Scalar> w{weight, in, out, true}, rows{x.data(), in, x.rows()};
+    const ArenaScope scope(cuda);
+    const Index in = x.columns(), out = y.columns(), tokens = x.rows();
+    Matmul<Stored, Scalar> matmul{
+        {weight, in, out, in, true}, {as<Stored>(cuda, x), in, tokens, in}, {y.data(), out, tokens, out}};
     if constexpr (std::is_same_v<Scalar, double>) {  // cuBLASLt adds no bias in double: y starts from it
-      if (bias)
-        map(cuda, y.size(),
-            [b = bias.data(), to = y.data(), out] __device__(Index i) { to[i] = b[i % out]; });
-      multiply<Scalar>(cuda, w, rows, out, x.rows(), 1, bias ? 1 : 0, y.data());
+      if (bias) ElementOps::broadcast<double, double>(cuda, bias, y);
+      matmul.run(cuda, 1, bias ? 1 : 0);
     } else {
-      multiply<Scalar>(cuda, w, rows, out, x.rows(), 1, 0, y.data(), bias.data());
+      matmul.bias = bias.data();
+      matmul.run(cuda, 1, 0);
     }
   }
 
@@ -148,20 +65,40 @@ struct ProductOps {
   template <RealScalar Scalar, RealScalar Stored>
   static void input_gradient_packed(Cuda& cuda, Rows<const Scalar> dy, const Stored* weight, Rows<Scalar> dx,
                                     bool add) {
-    static_assert(std::is_same_v<Scalar, Stored>,
-                  "hyperblocks: on Cuda a frozen weight has the block's scalar");
-    const Index in = dx.columns(), out = dy.columns();
-    multiply<Scalar>(cuda, {weight, in, out}, {dy.data(), out, dy.rows()}, in, dy.rows(), 1, add ? 1 : 0,
-                     dx.data());
+    const ArenaScope scope(cuda);
+    const Index in = dx.columns(), out = dy.columns(), tokens = dy.rows();
+    Matmul<Stored, Scalar>{
+        {weight, in, out, in}, {as<Stored>(cuda, dy), out, tokens, out}, {dx.data(), in, tokens, in}}
+        .run(cuda, 1, add ? 1 : 0);
   }
 
   /// dW [+]= dy^T x
   template <RealScalar Scalar>
   static void weight_gradient(Cuda& cuda, Rows<const Scalar> dy, Rows<const Scalar> x, Rows<Scalar> dweight,
                               bool add) {
-    const Index in = x.columns(), out = dy.columns();
-    multiply<Scalar>(cuda, {x.data(), in, x.rows()}, {dy.data(), out, dy.rows(), true}, in, out, 1,
-                     add ? 1 : 0, dweight.data());
+    const Index in = x.columns(), out = dy.columns(), tokens = x.rows();
+    Matmul<Scalar, Scalar>{
+        {x.data(), in, tokens, in}, {dy.data(), out, tokens, out, true}, {dweight.data(), in, out, in}}
+        .run(cuda, 1, add ? 1 : 0);
+  }
+
+  /// y [+]= a b for a batch of matrices with any strides; those that cuBLASLt knows nothing of by a kernel of
+  /// our own.
+  template <RealScalar Scalar>
+  static void batched_product(Cuda& cuda, Matrices<const Scalar> a, Matrices<const Scalar> b,
+                              Matrices<Scalar> y, bool add) {
+    if (y.column_stride != 1 && y.row_stride == 1)
+      return batched_product<Scalar>(cuda, b.transposed(), a.transposed(), y.transposed(), add);
+    const auto known = [](const auto& m) {
+      return (m.column_stride == 1 && m.row_stride >= m.columns) ||
+             (m.row_stride == 1 && m.column_stride >= m.rows);
+    };
+    if (y.column_stride == 1 && y.row_stride >= y.columns && known(a) && known(b) && a.columns > 0)
+      Matmul<Scalar, Scalar>{
+          operand(b), operand(a), {y.data, y.columns, y.rows, y.row_stride, false, y.batch_stride}, y.batch}
+          .run(cuda, 1, add ? 1 : 0);
+    else if (const Index size = y.batch * y.rows * y.columns; size != 0)
+      launch(cuda, kernels::strided_product<Scalar>, striding_grid(size), a, b, y, add);
   }
 
   /// y = x W^T + bias + scale (x A^T) B^T + C ..., in three products for every update.
@@ -178,35 +115,36 @@ struct ProductOps {
     (updated_product<Scalar>(cuda, x, products), ...);
   }
 
-  /// y(i) += row for every row; public, as nvcc demands of a function with a __device__ lambda.
-  template <RealScalar Scalar>
-  static void add_row(Cuda& cuda, const Scalar* row, Rows<Scalar> y) {
-    using Sum = Accumulator<Scalar>;
-    map(cuda, y.size(), [row, to = y.data(), columns = y.columns()] __device__(Index i) {
-      to[i] = scalar_cast<Scalar>(scalar_cast<Sum>(to[i]) + scalar_cast<Sum>(row[i % columns]));
-    });
-  }
-
-  /// f(i) for every element, on the device's stream.
-  template <class F>
-  static void map(Cuda& cuda, Index size, F f) {
-    if (size == 0) return;
-    constexpr Index threads = 256, most_blocks = 4096;
-    const Index blocks = std::min((size + threads - 1) / threads, most_blocks);
-    cuda.select();
-    kernels::for_elements<<<static_cast<unsigned>(blocks), threads, 0, cuda.stream()>>>(size, f);
-    check(cudaGetLastError());
-  }
-
  private:
+  /// The rows in another scalar, in the arena of the caller's scope; themselves where it is theirs.
+  template <class To, class From>
+  static const To* as(Cuda& cuda, Rows<const From> x) {
+    if constexpr (std::is_same_v<To, From>) {
+      return x.data();
+    } else {
+      const auto rounded = take<To, dyn>(cuda, x.size());
+      ElementOps::cast<To, From>(cuda, x.template reshape<dyn>(x.size()), rounded);
+      return rounded.data();
+    }
+  }
+
+  /// The transpose of a row-major matrix, or of a column-major one.
+  template <class Scalar>
+  static Operand<const Scalar> operand(const Matrices<const Scalar>& m) {
+    if (m.column_stride == 1 && m.row_stride >= m.columns)
+      return {m.data, m.columns, m.rows, m.row_stride, false, m.batch_stride};
+    return {m.data, m.rows, m.columns, m.column_stride, true, m.batch_stride};
+  }
+
   template <RealScalar Scalar, class Stored, Index out, Index in>
   static void updated_product(Cuda& cuda, Rows<const Scalar> x,
                               const UpdatedProduct<Scalar, Stored, Cuda, out, in>& product) {
     product_packed<Scalar, Stored>(cuda, x, product.weight, product.bias, product.y);
     each_update(product.updates, [&](const auto& update) {
       const Index rows = update.row_count(x.rows());
-      add_update<Scalar>(cuda, x.slice(update.first_row, rows), update,
-                         product.y.slice(update.first_row, rows));
+      if (rows > 0)
+        add_update<Scalar>(cuda, x.slice(update.first_row, rows), update,
+                           product.y.slice(update.first_row, rows));
     });
   }
 
@@ -214,24 +152,22 @@ struct ProductOps {
   static void add_update(Cuda& cuda, Rows<const Scalar> x, const Update& update, Rows<Scalar> y) {
     const ArenaScope scope(cuda);
     const Index in = x.columns(), out = y.columns(), rank = update.rank(), tokens = x.rows();
-    if (update.a) {
+    if (update.a && rank > 0) {
+      using Product = Matmul<Scalar, Scalar>;
       const auto shrunk = take<Scalar, dyn, dyn>(cuda, tokens, rank);
       const bool rows = update.a.form() == FactorForm::rows, columns = update.b.form() == FactorForm::columns;
-      const Operand<Scalar> a{update.a.data(), rows ? in : rank, rows ? rank : in, rows};
-      const Operand<Scalar> b{update.b.data(), columns ? rank : out, columns ? out : rank, columns};
-      multiply<Scalar>(cuda, a, {x.data(), in, tokens}, rank, tokens, update.scale, 0, shrunk.data());
-      multiply<Scalar>(cuda, b, {shrunk.data(), rank, tokens}, out, tokens, 1, 1, y.data());
+      const Index a_height = rows ? in : rank, b_height = columns ? rank : out;
+      const Scalar* const kept = shrunk.data();
+      Product{{update.a.data(), a_height, rows ? rank : in, a_height, rows},
+              {x.data(), in, tokens, in},
+              {shrunk.data(), rank, tokens, rank}}
+          .run(cuda, update.scale, 0);
+      Product{{update.b.data(), b_height, columns ? out : rank, b_height, columns},
+              {kept, rank, tokens, rank},
+              {y.data(), out, tokens, out}}
+          .run(cuda, 1, 1);
     }
-    if (update.bias) add_row<Scalar>(cuda, update.bias.data(), y);
-  }
-
-  template <RealScalar Scalar>
-  static void multiply(Cuda& cuda, Operand<Scalar> a, Operand<Scalar> b, Index m, Index n, double alpha,
-                       double beta, Scalar* c, const Scalar* bias = nullptr) {
-    using Sum = Accumulator<Scalar>;
-    if (m == 0 || n == 0) return;
-    cuda.select();
-    Matmul<Scalar>(a, b, m, n, bias).run(cuda, static_cast<Sum>(alpha), static_cast<Sum>(beta), c);
+    if (update.bias) ElementOps::add_rows<Scalar>(cuda, y, update.bias, y);
   }
 };
 

@@ -1,147 +1,181 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Norms, sums over columns, activations and gated units of the Cuda device.
+// Operations of the Cuda device row by row: norms, softmax, rotary positions, embedding; forward and
+// backward.
 #pragma once
 
-#include <hyperblocks/cuda/ops/product_ops.cuh>
-#include <hyperblocks/ops/activation_functions.hpp>
+#include <cub/device/device_radix_sort.cuh>
+
+#include <hyperblocks/cuda/kernels/lookups.cuh>
+#include <hyperblocks/cuda/kernels/rows.cuh>
+#include <hyperblocks/cuda/ops/element_ops.cuh>
+#include <hyperblocks/ops/rope.hpp>
 
 namespace hyperblocks::cuda {
 
-struct RowOps {
-  template <class Scalar>
-  using Rows = View<Scalar, Cuda, dyn, dyn>;
-  template <class Scalar>
-  using Row = View<Scalar, Cuda, dyn>;
+/// f(width, threads), both integral constants, for kernels with a block to a row: packs as wide as the
+/// pointers allow, a warp where it holds a row at once.
+template <class F, class First, class... Scalar>
+void with_block_rows(F f, Index columns, const First* first, const Scalar*... data) {
+  with_packs(
+      [&]<int width>(std::integral_constant<int, width> packs) {
+        if (columns / width <= 64)
+          f(packs, std::integral_constant<int, 32>());
+        else
+          f(packs, std::integral_constant<int, 256>());
+      },
+      columns, first, data...);
+}
 
+struct RowOps {
   template <RealScalar Scalar>
   static void rms_norm(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight, Rows<Scalar> y,
                        double epsilon, double shift) {
-    if (x.rows() == 0) return;
-    cuda.select();
-    kernels::rms_norm<<<static_cast<unsigned>(x.rows()), kernels::row_threads, 0, cuda.stream()>>>(
-        x.data(), weight.data(), y.data(), x.columns(), epsilon, shift);
-    check(cudaGetLastError());
+    norm<false, Scalar>(cuda, x, weight, {}, y, epsilon, shift);
   }
 
   template <RealScalar Scalar>
   static void rms_norm_backward(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight,
                                 Rows<const Scalar> dy, Rows<Scalar> dx, Row<Scalar> dweight, double epsilon,
                                 double shift, bool add) {
-    using Sum = Accumulator<Scalar>;
-    const ArenaScope scope(cuda);
-    const auto scales = take<Sum, dyn>(cuda, x.rows());
-    cuda.select();
-    if (x.rows() > 0)
-      kernels::rms_norm_backward<<<static_cast<unsigned>(x.rows()), kernels::row_threads, 0, cuda.stream()>>>(
-          x.data(), weight.data(), dy.data(), dx.data(), scales.data(), x.columns(), epsilon, shift);
-    check(cudaGetLastError());
-    if (dweight)
-      sum_columns<Scalar>(
-          cuda, x.rows(), dweight, add,
-          [x = x.data(), dy = dy.data(), s = scales.data(), n = x.columns()] __device__(Index i, Index j) {
-            return kernels::wide(dy[i * n + j]) * kernels::wide(x[i * n + j]) * s[i];
-          });
+    norm_backward<false, Scalar>(cuda, x, weight, dy, dx, dweight, epsilon, shift, add);
   }
 
   template <RealScalar Scalar>
-  static void column_sums(Cuda& cuda, Rows<const Scalar> x, Row<Scalar> y, bool add) {
-    sum_columns<Scalar>(cuda, x.rows(), y, add, [x = x.data(), n = x.columns()] __device__(Index i, Index j) {
-      return kernels::wide(x[i * n + j]);
-    });
+  static void layer_norm(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight, Row<const Scalar> bias,
+                         Rows<Scalar> y, double epsilon) {
+    norm<true, Scalar>(cuda, x, weight, bias, y, epsilon, 0);
   }
 
   template <RealScalar Scalar>
-  static void add(Cuda& cuda, Row<const Scalar> a, Row<const Scalar> b, Row<Scalar> y) {
-    ProductOps::map(cuda, y.size(), [a = a.data(), b = b.data(), y = y.data()] __device__(Index i) {
-      y[i] = scalar_cast<Scalar>(kernels::wide(a[i]) + kernels::wide(b[i]));
-    });
+  static void layer_norm_backward(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight,
+                                  Rows<const Scalar> dy, Rows<Scalar> dx, Row<Scalar> dweight,
+                                  Row<Scalar> dbias, double epsilon, bool add) {
+    norm_backward<true, Scalar>(cuda, x, weight, dy, dx, dweight, epsilon, 0, add);
+    if (dbias) ElementOps::column_sums<Scalar>(cuda, dy, dbias, add);
   }
 
   template <RealScalar Scalar>
-  static void scale(Cuda& cuda, double alpha, Row<const Scalar> x, Row<Scalar> y) {
-    using Sum = Accumulator<Scalar>;
-    ProductOps::map(cuda, y.size(),
-                    [x = x.data(), y = y.data(), factor = static_cast<Sum>(alpha)] __device__(Index i) {
-                      y[i] = scalar_cast<Scalar>(factor * kernels::wide(x[i]));
-                    });
+  static void softmax(Cuda& cuda, Rows<const Scalar> x, Rows<Scalar> y) {
+    if (x.size() == 0) return;
+    with_block_rows(
+        [&]<int width, int threads>(std::integral_constant<int, width>,
+                                    std::integral_constant<int, threads>) {
+          launch(cuda, kernels::softmax<width, threads, Scalar>, grid_of(x, threads), x.data(), y.data(),
+                 x.columns());
+        },
+        x.columns(), x.data(), y.data());
   }
 
   template <RealScalar Scalar>
-  static void activate(Cuda& cuda, Activation activation, Row<const Scalar> x, Row<Scalar> y) {
-    with_activation(activation, [&]<Activation f>(std::integral_constant<Activation, f>) {
-      map_activation<f, Scalar>(cuda, x, y);
-    });
-  }
-
-  template <RealScalar Scalar>
-  static void activate_backward(Cuda& cuda, Activation activation, Row<const Scalar> x, Row<const Scalar> dy,
-                                Row<Scalar> dx) {
-    with_activation(activation, [&]<Activation f>(std::integral_constant<Activation, f>) {
-      map_activation_backward<f, Scalar>(cuda, x, dy, dx);
-    });
-  }
-
-  template <RealScalar Scalar>
-  static void glu(Cuda& cuda, Activation activation, Rows<const Scalar> gate, Rows<const Scalar> up,
-                  Rows<Scalar> y) {
-    with_activation(activation, [&]<Activation f>(std::integral_constant<Activation, f>) {
-      map_glu<f, Scalar>(cuda, gate, up, y);
-    });
-  }
-
-  template <RealScalar Scalar>
-  static void glu_backward(Cuda& cuda, Activation activation, Rows<const Scalar> gate, Rows<const Scalar> up,
-                           Rows<const Scalar> dy, Rows<Scalar> dgate, Rows<Scalar> dup) {
-    with_activation(activation, [&]<Activation f>(std::integral_constant<Activation, f>) {
-      map_glu_backward<f, Scalar>(cuda, gate, up, dy, dgate, dup);
-    });
-  }
-
-  // nvcc wants device lambdas in named, public functions.
-  template <Activation f, class Scalar>
-  static void map_activation(Cuda& cuda, Row<const Scalar> x, Row<Scalar> y) {
-    ProductOps::map(cuda, y.size(), [x = x.data(), y = y.data()] __device__(Index i) {
-      y[i] = scalar_cast<Scalar>(evaluate<f>(kernels::wide(x[i])).value);
-    });
-  }
-
-  template <Activation f, class Scalar>
-  static void map_activation_backward(Cuda& cuda, Row<const Scalar> x, Row<const Scalar> dy, Row<Scalar> dx) {
-    ProductOps::map(cuda, dx.size(), [x = x.data(), dy = dy.data(), dx = dx.data()] __device__(Index i) {
-      dx[i] = scalar_cast<Scalar>(kernels::wide(dy[i]) * evaluate<f>(kernels::wide(x[i])).slope);
-    });
-  }
-
-  template <Activation f, class Scalar>
-  static void map_glu(Cuda& cuda, Rows<const Scalar> gate, Rows<const Scalar> up, Rows<Scalar> y) {
-    ProductOps::map(cuda, y.size(), [gate = gate.data(), up = up.data(), y = y.data()] __device__(Index i) {
-      y[i] = scalar_cast<Scalar>(evaluate<f>(kernels::wide(gate[i])).value * kernels::wide(up[i]));
-    });
-  }
-
-  template <Activation f, class Scalar>
-  static void map_glu_backward(Cuda& cuda, Rows<const Scalar> gate, Rows<const Scalar> up,
-                               Rows<const Scalar> dy, Rows<Scalar> dgate, Rows<Scalar> dup) {
-    ProductOps::map(cuda, gate.size(),
-                    [gate = gate.data(), up = up.data(), dy = dy.data(), dgate = dgate.data(),
-                     dup = dup.data()] __device__(Index i) {
-                      const auto at = evaluate<f>(kernels::wide(gate[i]));
-                      const auto direction = kernels::wide(dy[i]);
-                      dgate[i] = scalar_cast<Scalar>(direction * kernels::wide(up[i]) * at.slope);
-                      dup[i] = scalar_cast<Scalar>(direction * at.value);
-                    });
-  }
-
-  template <class Scalar, class Term>
-  static void sum_columns(Cuda& cuda, Index rows, Row<Scalar> y, bool add, Term term) {
-    constexpr Index threads = 128;
+  static void softmax_backward(Cuda& cuda, Rows<const Scalar> y, Rows<const Scalar> dy, Rows<Scalar> dx) {
     if (y.size() == 0) return;
-    cuda.select();
-    kernels::
-        column_sums<<<static_cast<unsigned>((y.size() + threads - 1) / threads), threads, 0, cuda.stream()>>>(
-            rows, y.size(), y.data(), add, term);
-    check(cudaGetLastError());
+    with_block_rows(
+        [&]<int width, int threads>(std::integral_constant<int, width>,
+                                    std::integral_constant<int, threads>) {
+          launch(cuda, kernels::softmax_backward<width, threads, Scalar>, grid_of(y, threads), y.data(),
+                 dy.data(), dx.data(), y.columns());
+        },
+        y.columns(), y.data(), dy.data(), dx.data());
+  }
+
+  template <RealScalar Scalar>
+  static void rope(Cuda& cuda, Rows<Scalar> x, const Rotary<Accumulator<Scalar>, Cuda>& rotary,
+                   Index tokens_per_sequence, Index heads, RopeLayout layout, bool inverse) {
+    const Index half = rotary.cosines.columns(), pairs = x.rows() * heads * half;
+    if (pairs == 0) return;
+    const kernels::Rotation<Scalar> rotation{x.data(),
+                                             x.rows(),
+                                             heads,
+                                             x.columns() / heads,
+                                             half,
+                                             rotary.cosines.data(),
+                                             rotary.sines.data(),
+                                             rotary.positions.data(),
+                                             rotary.first,
+                                             tokens_per_sequence,
+                                             rotary.cosines.rows(),
+                                             layout == RopeLayout::interleaved,
+                                             inverse,
+                                             cuda.faults()};
+    launch(cuda, kernels::rope<Scalar>, striding_grid(pairs), rotation);
+  }
+
+  template <RealScalar Scalar, RealScalar Table>
+  static void embedding(Cuda& cuda, Ids ids, Rows<const Table> table, Rows<Scalar> y, double scale) {
+    using Sum =
+        std::conditional_t<std::same_as<Scalar, double> || std::same_as<Table, double>, double, float>;
+    if (y.size() == 0) return;
+    with_packs(
+        [&]<int width>(std::integral_constant<int, width>) {
+          launch(cuda, kernels::embedding<width, Sum, Scalar, Table>, ElementOps::row_grid(y, width),
+                 ids.data(), table.data(), table.rows(), y.data(), y.columns() / width, scale, cuda.faults());
+        },
+        y.columns(), table.data(), y.data());
+  }
+
+  template <RealScalar Scalar>
+  static void embedding_backward(Cuda& cuda, Ids ids, Rows<const Scalar> dy, Rows<Scalar> dtable,
+                                 double scale, bool add) {
+    constexpr Index threads = 256;
+    const ArenaScope scope(cuda);
+    const Index size = ids.size();
+    if (!add) cuda.fill(dtable.data(), 0, dtable.bytes());
+    if (dy.size() == 0) return;
+    const auto keys = take<std::uint32_t, dyn>(cuda, size), sorted = take<std::uint32_t, dyn>(cuda, size);
+    const auto rows = take<std::int32_t, dyn>(cuda, size), sorted_rows = take<std::int32_t, dyn>(cuda, size);
+    launch(cuda, kernels::number_rows<std::int32_t>, {blocks_for(size, threads), threads}, size, ids.data(),
+           keys.data(), rows.data());
+    const auto sort = [&](void* storage, std::size_t& bytes) {
+      check(cub::DeviceRadixSort::SortPairs(storage, bytes, keys.data(), sorted.data(), rows.data(),
+                                            sorted_rows.data(), static_cast<int>(size), 0, 32,
+                                            cuda.stream()));
+    };
+    std::size_t bytes = 0;
+    sort(nullptr, bytes);
+    sort(take<unsigned char, dyn>(cuda, static_cast<Index>(bytes)).data(), bytes);
+    launch(cuda, kernels::embedding_backward<Scalar>, {static_cast<unsigned>(size), threads}, size,
+           sorted.data(), sorted_rows.data(), dy.data(), dtable.data(), dtable.rows(), dy.columns(), scale,
+           cuda.faults());
+  }
+
+ private:
+  template <class View>
+  static Grid grid_of(const View& rows, int threads) {
+    return {static_cast<unsigned>(rows.rows()), static_cast<unsigned>(threads)};
+  }
+
+  template <bool centred, class Scalar>
+  static void norm(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight, Row<const Scalar> bias,
+                   Rows<Scalar> y, double epsilon, double shift) {
+    if (x.size() == 0) return;
+    with_block_rows(
+        [&]<int width, int threads>(std::integral_constant<int, width>,
+                                    std::integral_constant<int, threads>) {
+          launch(cuda, kernels::norm<centred, width, threads, Scalar>, grid_of(x, threads), x.data(),
+                 weight.data(), bias.data(), y.data(), x.columns(), epsilon, shift);
+        },
+        x.columns(), x.data(), weight.data(), bias.data(), y.data());
+  }
+
+  template <bool centred, class Scalar>
+  static void norm_backward(Cuda& cuda, Rows<const Scalar> x, Row<const Scalar> weight, Rows<const Scalar> dy,
+                            Rows<Scalar> dx, Row<Scalar> dweight, double epsilon, double shift, bool add) {
+    const ArenaScope scope(cuda);
+    const auto moments = take<kernels::Moments<Accumulator<Scalar>>, dyn>(cuda, x.rows());
+    if (x.size() != 0)
+      with_block_rows(
+          [&]<int width, int threads>(std::integral_constant<int, width>,
+                                      std::integral_constant<int, threads>) {
+            launch(cuda, kernels::norm_backward<centred, width, threads, Scalar>, grid_of(x, threads),
+                   x.data(), weight.data(), dy.data(), dx.data(), moments.data(), x.columns(), epsilon,
+                   shift);
+          },
+          x.columns(), x.data(), weight.data(), dy.data(), dx.data());
+    if (dweight)
+      ElementOps::sum_columns<Scalar>(
+          cuda, x.rows(), dweight, add,
+          kernels::NormTerm<Scalar>{x.data(), dy.data(), moments.data(), x.columns()});
   }
 };
 

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// Attention of the Cuda device, forward and backward: which tiles fit a block's shared memory, and the
+// launches.
+#pragma once
+
+#include <hyperblocks/cuda/kernels/attention.cuh>
+#include <hyperblocks/cuda/kernels/lookups.cuh>
+#include <hyperblocks/cuda/ops/element_ops.cuh>
+
+namespace hyperblocks::cuda {
+
+struct AttentionOps {
+  template <RealScalar Scalar>
+  static void copy_heads(Cuda& cuda, Heads<const Scalar> from, Heads<Scalar> to) {
+    const Index size = from.batch * from.tokens * from.heads * from.width;
+    if (size != 0) launch(cuda, kernels::copy_heads<Scalar>, striding_grid(size), from, to);
+  }
+
+  template <RealScalar Scalar>
+  static void attention(Cuda& cuda, const AttentionOptions& options, Heads<const Scalar> q,
+                        Heads<const Scalar> k, Heads<const Scalar> v, Heads<Scalar> out,
+                        Row<Accumulator<Scalar>> log_sum_exp) {
+    const auto shape = shape_of<Scalar>(options, q, k, v);
+    if (q.batch * shape.rows == 0) return;
+    with_tile<Scalar>([](auto tile) { return kernels::attention_forward_numbers<tile>; }, q.width, v.width,
+                      [&]<int tile>(std::integral_constant<int, tile>, std::size_t shared) {
+                        launch(cuda, kernels::attention_forward<tile, Scalar>,
+                               tiles_of(q.batch * k.heads, shape.rows, tile, shared), shape, out,
+                               log_sum_exp.data());
+                      });
+  }
+
+  template <RealScalar Scalar>
+  static void attention_backward(Cuda& cuda, const AttentionOptions& options, Heads<const Scalar> q,
+                                 Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out,
+                                 Row<const Accumulator<Scalar>> log_sum_exp, Heads<const Scalar> dout,
+                                 Heads<Scalar> dq, Heads<Scalar> dk, Heads<Scalar> dv) {
+    constexpr int warp = 32;
+    const ArenaScope scope(cuda);
+    const auto shape = shape_of<Scalar>(options, q, k, v);
+    const auto along = take<Accumulator<Scalar>, dyn>(cuda, log_sum_exp.size());
+    const kernels::AttentionGradients<Scalar> gradients{dout, log_sum_exp.data(), along.data(), dq, dk, dv};
+    if (log_sum_exp.size() != 0)
+      launch(cuda, kernels::attention_along<warp, Scalar>, {static_cast<unsigned>(log_sum_exp.size()), warp},
+             out, dout, along.data());
+    with_tile<Scalar>([](auto tile) { return kernels::attention_backward_numbers<tile>; }, q.width, v.width,
+                      [&]<int tile>(std::integral_constant<int, tile>, std::size_t shared) {
+                        if (q.batch * k.tokens != 0)
+                          launch(cuda, kernels::attention_backward_keys<tile, Scalar>,
+                                 tiles_of(q.batch * k.heads, k.tokens, tile, shared), shape, gradients);
+                        if (q.batch * shape.rows != 0)
+                          launch(cuda, kernels::attention_backward_rows<tile, Scalar>,
+                                 tiles_of(q.batch * k.heads, shape.rows, tile, shared), shape, gradients);
+                      });
+  }
+
+ private:
+  template <class Scalar>
+  static kernels::AttentionShape<Scalar> shape_of(const AttentionOptions& options, Heads<const Scalar> q,
+                                                  Heads<const Scalar> k, Heads<const Scalar> v) {
+    const Index group = q.heads / k.heads;
+    return {options, q, k, v, group, q.tokens * group};
+  }
+
+  static Grid tiles_of(Index heads, Index size, Index tile, std::size_t shared) {
+    return {static_cast<unsigned>(heads * ((size + tile - 1) / tile)), kernels::attention_threads, shared};
+  }
+
+  /// f(tile, bytes of shared memory) with the largest tile of which two blocks fit a multiprocessor, or else
+  /// the smallest; numbers(tile) says how many numbers a tile wants.
+  template <class Scalar, class Numbers, class F>
+  static void with_tile(Numbers numbers, Index key_width, Index value_width, F f) {
+    constexpr std::size_t wanted = 96 << 10,
+                          most = 160 << 10;  // of the 164 KB that sm_80 has, and the 228 KB of sm_90
+    const auto bytes = [&](auto tile) {
+      return static_cast<std::size_t>(numbers(tile)(key_width, value_width)) * sizeof(Accumulator<Scalar>);
+    };
+    constexpr std::integral_constant<int, 32> large;
+    constexpr std::integral_constant<int, 16> middle;
+    constexpr std::integral_constant<int, 8> small;
+    if (bytes(large) <= wanted) return f(large, bytes(large));
+    if (bytes(middle) <= wanted) return f(middle, bytes(middle));
+    hyperblocks::check(bytes(small) <= most, [&] {
+      return Error("the heads are too wide for the Cuda device", "ops::attention",
+                   "at most 850 numbers, 423 in double", std::to_string(std::max(key_width, value_width)));
+    });
+    f(small, bytes(small));
+  }
+};
+
+}  // namespace hyperblocks::cuda
