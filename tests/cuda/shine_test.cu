@@ -54,6 +54,20 @@ struct TrainShine {
   }
 };
 
+template <class S, class Device>
+std::vector<hb::Tokens> greedy_answers(Device& device) {
+  using Model = hb::Decoder<base, S, Device>;
+  using Net = hb::Shine<Model, hb::ShineSpec{
+                                   .rank = 2, .meta_rank = 2, .m2p = {.blocks = 2, .heads = 3, .inner = 14}}>;
+  hb::Random random(5);
+  const auto model = random_group<typename Model::Params>(device, random, 0.4);
+  const auto net = random_group<typename Net::Params>(device, random, 0.3);
+  const typename Model::Positions positions(device);
+  const std::vector<hb::Tokens> texts = {{1, 2, 3, 4}, {5, 6, 7}}, questions = {{7, 8}, {9, 10, 11}};
+  const auto adapters = Net::generate(device, model, net, positions, texts);
+  return hb::generate<Model>(device, model, positions, questions, {.most = 12}, adapters.updates(1));
+}
+
 }  // namespace
 
 TEST_CASE("SHINE, from a text to the loss of an answer and back, with couple blocks") {
@@ -69,20 +83,7 @@ TEST_CASE("SHINE with the linear-gate network") {
   compare(TrainShine<hb::M2pSpec{.kind = hb::M2pKind::linear_gate, .blocks = 2, .inner = 14}>());
 }
 TEST_CASE("greedy answers under a generated adapter are the Cpu's") {
-  const auto answer = []<class S, class Device>(Device& device) {
-    using Model = hb::Decoder<base, S, Device>;
-    using Net =
-        hb::Shine<Model,
-                  hb::ShineSpec{.rank = 2, .meta_rank = 2, .m2p = {.blocks = 2, .heads = 3, .inner = 14}}>;
-    hb::Random random(5);
-    const auto model = random_group<typename Model::Params>(device, random, 0.4);
-    const auto net = random_group<typename Net::Params>(device, random, 0.3);
-    const typename Model::Positions positions(device);
-    const std::vector<hb::Tokens> texts = {{1, 2, 3, 4}, {5, 6, 7}}, questions = {{7, 8}, {9, 10, 11}};
-    const auto adapters = Net::generate(device, model, net, positions, texts);
-    return hb::generate<Model>(device, model, positions, questions, {.most = 12}, adapters.updates(1));
-  };
   hb::Cpu cpu;
   hb::Cuda cuda;
-  CHECK(answer.operator()<double>(cpu) == answer.operator()<double>(cuda));
+  CHECK(greedy_answers<double>(cpu) == greedy_answers<double>(cuda));
 }

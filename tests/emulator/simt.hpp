@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -79,19 +81,40 @@ class Fiber {
   bool started_ = false;
 };
 
+/// 16 bytes to be copied to shared memory, or zeros; without a place the end of a group.
+struct Copy {
+  void* to;
+  const void* from;
+};
+
 /// The block that runs.
 struct Block {
   std::vector<Fiber> fibers;
   std::size_t threads = 0, current = 0;
   std::vector<unsigned char> shared;
-  std::vector<std::uint64_t> exchanged;  ///< two words for every thread: what warps exchange
+  std::vector<std::array<std::uint64_t, 4>> exchanged;  ///< what the threads of a warp show one another
+  std::vector<std::vector<Copy>> copies;                ///< of every thread, that have not arrived
 };
 inline Block block;
 
 inline void wait(State at) { block.fibers[block.current].wait(at); }
 
-inline void run_block(const std::function<void()>& body) {
+/// Runs a warp until it cannot go on without others, so that warps are as far apart as barriers let them be.
+inline void run_warp(std::size_t warp, const std::function<void()>& body) {
   jmp_buf caller;
+  const std::size_t first = warp * warp_size, last = std::min(first + warp_size, block.threads);
+  for (bool together = true; together;) {
+    for (std::size_t i = first; i < last; ++i) {
+      block.current = order == Order::ascending ? i : first + last - 1 - i;
+      if (block.fibers[block.current].state == State::ready) block.fibers[block.current].resume(body, caller);
+    }
+    for (std::size_t i = first; i < last; ++i)
+      together = together && block.fibers[i].state == State::at_warp_barrier;
+    for (std::size_t i = first; together && i < last; ++i) block.fibers[i].state = State::ready;
+  }
+}
+
+inline void run_block(const std::function<void()>& body) {
   const auto threads = block.threads;
   for (std::size_t i = 0; i < threads; ++i) {
     block.fibers[i].restart();
@@ -99,33 +122,17 @@ inline void run_block(const std::function<void()>& body) {
         dim3(static_cast<unsigned>(i) % blockDim.x, static_cast<unsigned>(i) / blockDim.x % blockDim.y,
              static_cast<unsigned>(i) / blockDim.x / blockDim.y);
   }
+  const std::size_t warps = (threads + warp_size - 1) / warp_size;
   for (;;) {
+    for (std::size_t i = 0; i < warps; ++i) run_warp(order == Order::ascending ? i : warps - 1 - i, body);
+    bool done = true;
     for (std::size_t i = 0; i < threads; ++i) {
-      block.current = order == Order::ascending ? i : threads - 1 - i;
-      if (block.fibers[block.current].state == State::ready) block.fibers[block.current].resume(body, caller);
+      State& state = block.fibers[i].state;
+      if (state == State::at_warp_barrier)
+        throw std::logic_error("emulator: a warp waits for threads that wait elsewhere or have ended");
+      if (state == State::at_block_barrier) state = State::ready, done = false;
     }
-    // Each one waits or is done: a warp's barrier opens when all of its threads are there, the block's
-    // likewise.
-    bool all_done = true, opened = false, all_at_barrier = true;
-    for (std::size_t first = 0; first < threads; first += warp_size) {
-      bool together = true;
-      for (std::size_t i = first; i < threads && i < first + warp_size; ++i) {
-        const State state = block.fibers[i].state;
-        together = together && state == State::at_warp_barrier;
-        all_done = all_done && state == State::done;
-        all_at_barrier = all_at_barrier && (state == State::at_block_barrier || state == State::done);
-      }
-      if (!together) continue;
-      for (std::size_t i = first; i < threads && i < first + warp_size; ++i)
-        block.fibers[i].state = State::ready;
-      opened = true;
-    }
-    if (all_done) return;
-    if (opened) continue;
-    if (!all_at_barrier)
-      throw std::logic_error("emulator: a block waits for threads that wait elsewhere or have ended");
-    for (std::size_t i = 0; i < threads; ++i)
-      if (block.fibers[i].state == State::at_block_barrier) block.fibers[i].state = State::ready;
+    if (done) return;
   }
 }
 
@@ -137,12 +144,13 @@ inline void run(dim3 blocks, dim3 threads, std::size_t shared, const std::functi
       blocks.y - 1 > 65534 || blocks.z - 1 > 65534)
     throw std::logic_error("emulator: a launch that no GPU takes");
   if (block.fibers.size() < block.threads) block.fibers = std::vector<Fiber>(block.threads);
-  block.exchanged.resize(2 * block.threads);
+  block.exchanged.resize((block.threads + warp_size - 1) / warp_size * warp_size);
   for (unsigned z = 0; z < blocks.z; ++z)
     for (unsigned y = 0; y < blocks.y; ++y)
       for (unsigned x = 0; x < blocks.x; ++x) {
         blockIdx = dim3(x, y, z);
         block.shared.assign(shared + 16, 0xff);
+        block.copies.assign(block.threads, {});
         run_block(body);
       }
 }
@@ -152,18 +160,23 @@ inline void* shared_memory() {
   return reinterpret_cast<void*>((at + 15) / 16 * 16);
 }
 
-/// What thread `lane` of this warp gives, for each to read another's.
-template <class T, class Source>
-T exchange(T value, Source source) {
-  static_assert(sizeof(T) <= 16);
-  const std::size_t thread = block.current, first = thread / warp_size * warp_size;
-  std::memcpy(&block.exchanged[2 * thread], &value, sizeof value);
+/// This thread's number in its warp.
+inline unsigned lane() { return static_cast<unsigned>(block.current % warp_size); }
+inline std::vector<Copy>& copies() { return block.copies[block.current]; }
+
+/// use(of_lane), of_lane(l) being what lane l of this warp shows.
+template <class T, class Use>
+void share(const T& value, Use use) {
+  static_assert(sizeof(T) <= sizeof block.exchanged[0]);
+  const std::size_t thread = block.current, first = thread - thread % warp_size;
+  std::memcpy(&block.exchanged[thread], &value, sizeof value);
   wait(State::at_warp_barrier);
-  T result = value;
-  const std::size_t from = first + source(static_cast<unsigned>(thread - first));
-  if (from < block.threads) std::memcpy(&result, &block.exchanged[2 * from], sizeof result);
+  use([&](unsigned from) {
+    T result;
+    std::memcpy(&result, &block.exchanged[first + from % warp_size], sizeof result);
+    return result;
+  });
   wait(State::at_warp_barrier);
-  return result;
 }
 
 }  // namespace emulator
@@ -171,20 +184,19 @@ T exchange(T value, Source source) {
 inline void __syncthreads() { emulator::wait(emulator::State::at_block_barrier); }
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait(emulator::State::at_warp_barrier); }
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask) {
-  return emulator::exchange(value, [=](unsigned lane) { return lane ^ static_cast<unsigned>(mask); });
+T __shfl_sync(unsigned, T value, int from) {
+  T result = value;
+  emulator::share(value, [&](auto of_lane) { result = of_lane(static_cast<unsigned>(from)); });
+  return result;
 }
 template <class T>
-T __shfl_sync(unsigned, T value, int from) {
-  return emulator::exchange(value,
-                            [=](unsigned) { return static_cast<unsigned>(from) % emulator::warp_size; });
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  return __shfl_sync(0xffffffffu, value, static_cast<int>(emulator::lane()) ^ mask);
 }
-inline int __syncthreads_or(int value) {
-  static int any;
-  __syncthreads();
-  any = 0;
-  __syncthreads();
-  if (value != 0) any = 1;
-  __syncthreads();
-  return any;
+inline int __all_sync(unsigned, int value) {
+  int all = 1;
+  emulator::share(value, [&](auto of_lane) {
+    for (unsigned i = 0; i < emulator::warp_size; ++i) all = all != 0 && of_lane(i) != 0 ? 1 : 0;
+  });
+  return all;
 }

@@ -146,8 +146,8 @@ struct EncoderStack {
                       Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
     auto x = input.x;
-    for (std::size_t i = 0; i < depth; ++i) {
-      const auto next = tape && i + 1 < depth ? take<Scalar, dyn, in>(device, x.rows()) : y;
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      const auto next = tape && i + 1 < params.size() ? take<Scalar, dyn, in>(device, x.rows()) : y;
       Inner::forward(device, params[i], {x, input.setups[i % 2], input.updates[i]}, next,
                      tape ? &(*tape)[i] : nullptr);
       x = next;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <hyperblocks/cuda/kernels/attention.cuh>
+#include <hyperblocks/cuda/kernels/attention_tensor.cuh>
 #include <hyperblocks/cuda/kernels/lookups.cuh>
 #include <hyperblocks/cuda/ops/element_ops.cuh>
 
@@ -23,6 +24,10 @@ struct AttentionOps {
                         Row<Accumulator<Scalar>> log_sum_exp) {
     const auto shape = shape_of<Scalar>(options, q, k, v);
     if (q.batch * shape.rows == 0) return;
+    if constexpr (sizeof(Scalar) == 2) {
+      if (fits_tensor_cores(q) && fits_tensor_cores(k) && fits_tensor_cores(v) && fits_tensor_cores(out))
+        return attention_tensor<Scalar>(cuda, shape, out, log_sum_exp);
+    }
     with_tile<Scalar>([](auto tile) { return kernels::attention_forward_numbers<tile>; }, q.width, v.width,
                       [&]<int tile>(std::integral_constant<int, tile>, std::size_t shared) {
                         launch(cuda, kernels::attention_forward<tile, Scalar>,
@@ -61,6 +66,32 @@ struct AttentionOps {
                                                   Heads<const Scalar> k, Heads<const Scalar> v) {
     const Index group = q.heads / k.heads;
     return {options, q, k, v, group, q.tokens * group};
+  }
+
+  /// Whether every row of heads is whole pieces of 16 bytes, of no more numbers than a warp can keep.
+  template <class S>
+  static bool fits_tensor_cores(const Heads<S>& heads) {
+    constexpr Index together = pack_bytes / sizeof(S), most = 256;
+    return heads.width <= most && packable(heads.width, together, heads.data) &&
+           heads.batch_stride % together == 0 && heads.token_stride % together == 0 &&
+           heads.head_stride % together == 0;
+  }
+
+  template <class Scalar>
+  static void attention_tensor(Cuda& cuda, const kernels::AttentionShape<Scalar>& shape, Heads<Scalar> out,
+                               Row<float> log_sum_exp) {
+    const auto run = [&]<int width>(std::integral_constant<int, width>) {
+      const int warps = static_cast<int>(
+          std::min<Index>((shape.rows + kernels::warp_rows - 1) / kernels::warp_rows, kernels::most_warps));
+      Grid grid = tiles_of(shape.q.batch * shape.k.heads, shape.rows, warps * kernels::warp_rows,
+                           kernels::TensorTile<width>::shared_bytes(warps));
+      grid.threads = static_cast<unsigned>(32 * warps);
+      launch(cuda, kernels::attention_forward_tensor<width, Scalar>, grid, shape, out, log_sum_exp.data());
+    };
+    const Index width = std::max(shape.q.width, shape.v.width);
+    if (width <= 64) return run(std::integral_constant<int, 64>());
+    if (width <= 128) return run(std::integral_constant<int, 128>());
+    run(std::integral_constant<int, 256>());
   }
 
   static Grid tiles_of(Index heads, Index size, Index tile, std::size_t shared) {
