@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <type_traits>
 
 #include <hyperblocks/core/tensor.hpp>
@@ -21,7 +22,8 @@ struct Matrices {
   Matrices transposed() const {
     return {data, batch, columns, rows, batch_stride, column_stride, row_stride};
   }
-  operator Matrices<const Scalar>() const requires(!std::is_const_v<Scalar>) {
+  template <class Reader>
+  requires(std::same_as<Reader, const Scalar> && !std::is_const_v<Scalar>) operator Matrices<Reader>() const {
     return {data, batch, rows, columns, batch_stride, row_stride, column_stride};
   }
 };
