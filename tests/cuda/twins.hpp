@@ -4,6 +4,10 @@
 // What both make of them is compared relative to the largest number.
 #pragma once
 
+#if defined(__CUDACC__)
+#pragma nv_diag_suppress 20011  // nvcc takes the destructor of Eigen's waiting threads for a device's
+#endif
+
 #include <doctest/doctest.h>
 
 #include <cmath>
