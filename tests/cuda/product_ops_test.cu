@@ -122,3 +122,46 @@ TEST_CASE_TEMPLATE("low-rank updates in every form", S, double, float, hb::bf16)
       CHECK(y.error() < tolerance<S>);
     }
 }
+
+TEST_CASE_TEMPLATE("few rows with many updates in one launch", S, float, hb::bf16, hb::half) {
+  Devices d;
+  constexpr Index in = 296, out = 70;
+  const Index ranks[] = {3, 1, 8, 16}, firsts[] = {0, 2, 0, 1};
+  TwinRows<S> w(d, out, in);
+  TwinRow<S> bias(d, out);
+  Twins<S, out> c(d);
+  w.fill(), bias.fill(), c.fill();
+  for (const Index tokens : {1, 5, 8, 9, 16})
+    for (const Index updates : {0, 1, 4, 17}) {
+      CAPTURE(tokens);
+      CAPTURE(updates);
+      TwinRows<S> x(d, tokens, in), y(d, tokens, out);
+      x.fill(), y.poison();
+      std::vector<TwinRow<S>> factors;
+      factors.reserve(34);
+      std::vector<hb::LowRank<const double, hb::Cpu, out, in>> on_cpu(
+          static_cast<std::size_t>(std::max<Index>(updates, 1)));
+      std::vector<hb::LowRank<const S, hb::Cuda, out, in>> on_cuda(on_cpu.size());
+      for (std::size_t i = 0; i < static_cast<std::size_t>(updates); ++i) {
+        const Index rank = ranks[i % 4];
+        auto& a = factors.emplace_back(d, rank * in).fill(0.1);
+        auto& b = factors.emplace_back(d, rank * out).fill(0.1);
+        const auto describe = [&](auto& update, auto* a_numbers, auto* b_numbers, auto added) {
+          update.a = {a_numbers, rank, i % 2 == 0 ? hb::FactorForm::rows : hb::FactorForm::columns};
+          update.b = {b_numbers, rank, i % 3 == 0 ? hb::FactorForm::columns : hb::FactorForm::rows};
+          update.scale = 0.5 + static_cast<double>(i);
+          update.first_row = std::min(firsts[i % 4], tokens),
+          update.rows = std::min<Index>(tokens - update.first_row, 4);
+          if (i % 2 == 1) update.bias = added;
+        };
+        describe(on_cpu[i], a.cpu().data(), b.cpu().data(), c.cpu());
+        describe(on_cuda[i], a.cuda().data(), b.cuda().data(), c.cuda());
+        if (i > 0) on_cpu[i - 1].next = &on_cpu[i], on_cuda[i - 1].next = &on_cuda[i];
+      }
+      for (int again = 0; again < 2; ++again) {  // a launch leaves what it found
+        hb::ops::low_rank_update<double>(d.cpu, x.cpu(), w.cpu(), bias.cpu(), on_cpu.front(), y.cpu());
+        hb::ops::low_rank_update<S>(d.cuda, x.cuda(), w.cuda(), bias.cuda(), on_cuda.front(), y.cuda());
+        CHECK(y.error() < tolerance<S>);
+      }
+    }
+}

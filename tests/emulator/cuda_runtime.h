@@ -71,6 +71,11 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
   return cudaSuccess;
 }
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t size, cudaStream_t) {
   std::memset(to, byte, size);
   return cudaSuccess;
@@ -81,11 +86,11 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size,
   return cudaSuccess;
 }
 
-/// Blocks run one after the other, their threads one at a time.
+/// Threads run one at a time.
 template <class T>
-T atomicCAS(T* at, T expected, T wanted) {
+T atomicAdd(T* at, T value) {
   const T found = *at;
-  if (found == expected) *at = wanted;
+  *at += value;
   return found;
 }
-inline void __threadfence_system() {}
+inline void __threadfence() {}

@@ -26,13 +26,18 @@ class Cuda final : public Memory {
     cublasLtHandle_t products = nullptr;
     cuda::check(cublasLtCreate(&products));
     products_.reset(products);
+    cuda::check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
     workspace_ = allocate(std::size_t{32} << 20);
+    progress_ = allocate(Memory::alignment);
   }
 
   Arena& arena() { return arena_; }
   cudaStream_t stream() const { return stream_.get(); }
   cublasLtHandle_t products() const { return products_.get(); }
   const Buffer& workspace() const { return workspace_; }
+  /// A few zeros by which the blocks of a launch tell one another how far they are, and which they leave so.
+  void* progress() const { return progress_.bytes.get(); }
+  int processors() const { return processors_; }
   std::map<ProductKey, cublasLtMatmulAlgo_t>& plans() { return plans_; }
   cuda::FaultReport faults() const { return faults_.report(); }
   int ordinal() const { return ordinal_; }
@@ -87,7 +92,8 @@ class Cuda final : public Memory {
   std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, DestroyProducts> products_;
   cuda::Faults faults_;
   std::map<ProductKey, cublasLtMatmulAlgo_t> plans_;
-  Buffer workspace_;
+  int processors_ = 0;
+  Buffer workspace_, progress_;
   Arena arena_{*this};
 };
 

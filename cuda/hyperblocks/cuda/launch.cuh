@@ -15,9 +15,13 @@ __device__ T* shared_memory() {
   return reinterpret_cast<T*>(hyperblocks_shared_bytes);
 }
 
+/// For a loop that waits for another block.
+__device__ inline void pause() { __nanosleep(32); }
+
 struct Grid {
   dim3 blocks, threads;
   std::size_t shared = 0;
+  bool together = false;  ///< blocks wait for others that began before them
 };
 
 /// On the device's stream; arguments convert to the kernel's parameters.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <hyperblocks/cuda/kernels/strided.cuh>
+#include <hyperblocks/cuda/kernels/thin_product.cuh>
 #include <hyperblocks/cuda/matmul.cuh>
 #include <hyperblocks/cuda/ops/element_ops.cuh>
 #include <hyperblocks/ops/low_rank.hpp>
@@ -139,6 +140,9 @@ struct ProductOps {
   template <RealScalar Scalar, class Stored, Index out, Index in>
   static void updated_product(Cuda& cuda, Rows<const Scalar> x,
                               const UpdatedProduct<Scalar, Stored, Cuda, out, in>& product) {
+    if constexpr (std::is_same_v<Scalar, Stored> && sizeof(Scalar) == 2) {
+      if (thin_product<Scalar>(cuda, x, product)) return;
+    }
     product_packed<Scalar, Stored>(cuda, x, product.weight, product.bias, product.y);
     each_update(product.updates, [&](const auto& update) {
       const Index rows = update.row_count(x.rows());
@@ -146,6 +150,52 @@ struct ProductOps {
         add_update<Scalar>(cuda, x.slice(update.first_row, rows), update,
                            product.y.slice(update.first_row, rows));
     });
+  }
+
+  /// Few rows: all in one launch. Whether that was possible.
+  template <RealScalar Scalar, Index out, Index in>
+  static bool thin_product(Cuda& cuda, Rows<const Scalar> x,
+                           const UpdatedProduct<Scalar, Scalar, Cuda, out, in>& product) {
+    const Index tokens = x.rows();
+    if (tokens > kernels::most_thin_tokens || !packable(in, 8, x.data(), product.weight)) return false;
+    kernels::ThinProduct<Scalar> all{.x = x.data(),
+                                     .weight = product.weight,
+                                     .bias = product.bias.data(),
+                                     .y = product.y.data(),
+                                     .tokens = tokens,
+                                     .in = in,
+                                     .out = out};
+    bool fits = true;
+    each_update(product.updates, [&](const auto& update) {
+      const Index rows = update.row_count(tokens);
+      if (!update.given() || rows == 0) return;
+      fits = fits && all.update_count < kernels::most_thin_updates;
+      if (!fits) return;
+      all.updates[all.update_count++] = {update.a.data(),    update.b.data(),
+                                         update.bias.data(), update.rank(),
+                                         all.vectors,        update.a.form(),
+                                         update.b.form(),    static_cast<float>(update.scale),
+                                         update.first_row,   rows};
+      all.vectors += update.rank();
+    });
+    if (!fits) return false;
+    if (tokens == 0) return true;
+    const ArenaScope scope(cuda);
+    all.shrunk = take<float, dyn>(cuda, std::max<Index>(all.vectors, 1) * kernels::most_thin_tokens).data();
+    all.progress = static_cast<kernels::ThinProgress*>(cuda.progress());
+    const auto run = [&]<int groups, int octets>(std::integral_constant<int, groups>,
+                                                 std::integral_constant<int, octets>) {
+      Grid grid{blocks_for(out, 16 * groups), kernels::thin_threads,
+                kernels::thin_shared_bytes<groups, octets>(), true};
+      all.producers =
+          std::min({all.vectors, Index{grid.blocks.x}, Index{cuda.processors()}});  // which all run at once
+      launch(cuda, kernels::thin_product<groups, octets, Scalar>, grid, all);
+    };
+    if (tokens <= 8)
+      run(std::integral_constant<int, 1>(), std::integral_constant<int, 1>());
+    else
+      run(std::integral_constant<int, 2>(), std::integral_constant<int, 2>());
+    return true;
   }
 
   template <RealScalar Scalar, class Update>

@@ -12,14 +12,18 @@ T* shared_memory() {
   return static_cast<T*>(emulator::shared_memory());
 }
 
+inline void pause() { emulator::wait(emulator::State::pausing); }
+
 struct Grid {
   dim3 blocks, threads;
   std::size_t shared = 0;
+  bool together = false;
 };
 
 template <class... Parameters, class... Arguments>
 void launch(const Cuda&, void (*kernel)(Parameters...), const Grid& grid, const Arguments&... arguments) {
-  emulator::run(grid.blocks, grid.threads, grid.shared, [&] { kernel(Parameters(arguments)...); });
+  emulator::run(grid.blocks, grid.threads, grid.shared, grid.together,
+                [&] { kernel(Parameters(arguments)...); });
 }
 
 }  // namespace hyperblocks::cuda
