@@ -10,6 +10,7 @@ if(HYPERBLOCKS_WITH_CUDA)
       set(CMAKE_CUDA_ARCHITECTURES "${HYPERBLOCKS_CUDA_ARCHITECTURES}")
     endif()
     enable_language(CUDA)
+    add_custom_target(hyperblocks_gpu_programs)  # every program that needs a GPU, nothing else
   else()
     message(STATUS "hyperblocks: no CUDA compiler, the CUDA programs are left out")
   endif()
