@@ -5,7 +5,7 @@
 #pragma once
 
 #include <hyperblocks/cuda/kernels/attention.cuh>
-#include <hyperblocks/cuda/kernels/attention_tensor.cuh>
+#include <hyperblocks/cuda/kernels/attention_tensor_backward.cuh>
 #include <hyperblocks/cuda/kernels/lookups.cuh>
 #include <hyperblocks/cuda/ops/element_ops.cuh>
 
@@ -25,7 +25,8 @@ struct AttentionOps {
     const auto shape = shape_of<Scalar>(options, q, k, v);
     if (q.batch * shape.rows == 0) return;
     if constexpr (sizeof(Scalar) == 2) {
-      if (fits_tensor_cores(q) && fits_tensor_cores(k) && fits_tensor_cores(v) && fits_tensor_cores(out))
+      constexpr Index most = 256;
+      if (fit_tensor_cores(most, q, k, v, out))
         return attention_tensor<Scalar>(cuda, shape, out, log_sum_exp);
     }
     with_tile<Scalar>([](auto tile) { return kernels::attention_forward_numbers<tile>; }, q.width, v.width,
@@ -49,6 +50,11 @@ struct AttentionOps {
     if (log_sum_exp.size() != 0)
       launch(cuda, kernels::attention_along<warp, Scalar>, {static_cast<unsigned>(log_sum_exp.size()), warp},
              out, dout, along.data());
+    if constexpr (sizeof(Scalar) == 2) {
+      constexpr Index most = 128;  // dk and dv of wider heads do not fit a warp's registers
+      if (fit_tensor_cores(most, q, k, v, dout, dq, dk, dv))
+        return attention_backward_tensor<Scalar>(cuda, shape, gradients);
+    }
     with_tile<Scalar>([](auto tile) { return kernels::attention_backward_numbers<tile>; }, q.width, v.width,
                       [&]<int tile>(std::integral_constant<int, tile>, std::size_t shared) {
                         if (q.batch * k.tokens != 0)
@@ -69,29 +75,62 @@ struct AttentionOps {
   }
 
   /// Whether every row of heads is whole pieces of 16 bytes, of no more numbers than a warp can keep.
-  template <class S>
-  static bool fits_tensor_cores(const Heads<S>& heads) {
-    constexpr Index together = pack_bytes / sizeof(S), most = 256;
-    return heads.width <= most && packable(heads.width, together, heads.data) &&
-           heads.batch_stride % together == 0 && heads.token_stride % together == 0 &&
-           heads.head_stride % together == 0;
+  template <class... S>
+  static bool fit_tensor_cores(Index most, const Heads<S>&... heads) {
+    const auto fits = [&](const auto& of) {
+      constexpr Index together = pack_bytes / static_cast<Index>(sizeof *of.data);
+      return of.width <= most && packable(of.width, together, of.data) && of.batch_stride % together == 0 &&
+             of.token_stride % together == 0 && of.head_stride % together == 0;
+    };
+    return (fits(heads) && ...);
+  }
+
+  /// f(width) with the narrowest of the widths, integral constants, that hold the heads.
+  template <int... widths, class F>
+  static void with_width(Index wanted, F f) {
+    bool done = false;
+    ((done = done || (wanted <= widths && (f(std::integral_constant<int, widths>()), true))), ...);
+  }
+
+  /// Blocks of as many warps as there is work for, up to four, each with 16 of `size` rows of every head.
+  static Grid warps_of(Index heads, Index size) {
+    const auto warps =
+        std::min<Index>((size + kernels::warp_rows - 1) / kernels::warp_rows, kernels::most_warps);
+    Grid grid = tiles_of(heads, size, warps * kernels::warp_rows, 0);
+    grid.threads = static_cast<unsigned>(32 * warps);
+    return grid;
   }
 
   template <class Scalar>
   static void attention_tensor(Cuda& cuda, const kernels::AttentionShape<Scalar>& shape, Heads<Scalar> out,
                                Row<float> log_sum_exp) {
-    const auto run = [&]<int width>(std::integral_constant<int, width>) {
-      const int warps = static_cast<int>(
-          std::min<Index>((shape.rows + kernels::warp_rows - 1) / kernels::warp_rows, kernels::most_warps));
-      Grid grid = tiles_of(shape.q.batch * shape.k.heads, shape.rows, warps * kernels::warp_rows,
-                           kernels::TensorTile<width>::shared_bytes(warps));
-      grid.threads = static_cast<unsigned>(32 * warps);
+    with_width<64, 128, 256>(std::max(shape.q.width, shape.v.width), [&]<int width>(
+                                                                         std::integral_constant<int, width>) {
+      Grid grid = warps_of(shape.q.batch * shape.k.heads, shape.rows);
+      grid.shared = static_cast<std::size_t>(
+          kernels::tensor_forward_numbers<kernels::TensorTile<width>>(static_cast<int>(grid.threads.x / 32)) *
+          2);
       launch(cuda, kernels::attention_forward_tensor<width, Scalar>, grid, shape, out, log_sum_exp.data());
-    };
-    const Index width = std::max(shape.q.width, shape.v.width);
-    if (width <= 64) return run(std::integral_constant<int, 64>());
-    if (width <= 128) return run(std::integral_constant<int, 128>());
-    run(std::integral_constant<int, 256>());
+    });
+  }
+
+  template <class Scalar>
+  static void attention_backward_tensor(Cuda& cuda, const kernels::AttentionShape<Scalar>& shape,
+                                        const kernels::AttentionGradients<Scalar>& gradients) {
+    with_width<64, 128>(
+        std::max(shape.q.width, shape.v.width), [&]<int width>(std::integral_constant<int, width>) {
+          using Tile = kernels::TensorTile<width>;
+          const auto run = [&](auto kernel, Index size) {
+            Grid grid = warps_of(shape.q.batch * shape.k.heads, size);
+            if (grid.blocks.x == 0) return;
+            grid.shared = static_cast<std::size_t>(
+                kernels::tensor_backward_numbers<Tile>(static_cast<int>(grid.threads.x / 32)) * 2 +
+                kernels::tensor_backward_floats<Tile>() * 4);
+            launch(cuda, kernel, grid, shape, gradients);
+          };
+          run(kernels::attention_backward_keys_tensor<width, Scalar>, shape.k.tokens);
+          run(kernels::attention_backward_rows_tensor<width, Scalar>, shape.rows);
+        });
   }
 
   static Grid tiles_of(Index heads, Index size, Index tile, std::size_t shared) {
