@@ -22,6 +22,10 @@ __device__ void score_gradient(const AttentionHead<Scalar>& at, bool seen, float
   if (cap > 0 && score != 0) slope *= 1 - value * value / (cap * cap);
 }
 
+/// With fewer rows than forward: a warp keeps two matrices of scores, and dk and dv.
+template <int width>
+using BackwardTensorTile = TensorTile<width, width <= 64 ? 64 : 32>;
+
 /// Numbers of shared memory that either kernel wants, and floats besides.
 template <class Tile>
 constexpr Index tensor_backward_numbers(int warps) {
@@ -49,7 +53,7 @@ struct BackwardRows {
 template <int width, class Scalar>
 __global__ void __launch_bounds__(32 * most_warps)
     attention_backward_keys_tensor(AttentionShape<Scalar> shape, AttentionGradients<Scalar> gradients) {
-  using Tile = TensorTile<width>;
+  using Tile = BackwardTensorTile<width>;
   const int own = static_cast<int>(blockDim.x) / 32 * warp_rows, warp = static_cast<int>(threadIdx.x) / 32;
   const Index blocks = (shape.k.tokens + own - 1) / own;
   const AttentionHead<Scalar> at(shape, blockIdx.x / blocks);
@@ -117,7 +121,7 @@ __global__ void __launch_bounds__(32 * most_warps)
 template <int width, class Scalar>
 __global__ void __launch_bounds__(32 * most_warps)
     attention_backward_rows_tensor(AttentionShape<Scalar> shape, AttentionGradients<Scalar> gradients) {
-  using Tile = TensorTile<width>;
+  using Tile = BackwardTensorTile<width>;
   const int own = static_cast<int>(blockDim.x) / 32 * warp_rows, warp = static_cast<int>(threadIdx.x) / 32;
   const Index blocks = (shape.rows + own - 1) / own;
   const AttentionHead<Scalar> at(shape, blockIdx.x / blocks);

@@ -12,12 +12,12 @@ namespace hyperblocks::cuda::kernels {
 
 inline constexpr int warp_rows = 16, most_warps = 4;
 
-/// Sizes for heads of at most `width` numbers. Rows in shared memory are 16 bytes longer than they need be,
-/// so that eight of them lie in different banks.
-template <int width_>
+/// Sizes for heads of at most `width` numbers, met by so many rows at a time. Rows in shared memory are 16
+/// bytes longer than they need be, so that eight of them lie in different banks.
+template <int width_, int rows_ = width_ <= 128 ? 64 : 32>
 struct TensorTile {
   static constexpr int width = width_, stride = width + 8, width_blocks = width / 8;
-  static constexpr int rows = width <= 128 ? 64 : 32, blocks = rows / 8;
+  static constexpr int rows = rows_, blocks = rows / 8;
 };
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x % 32); }

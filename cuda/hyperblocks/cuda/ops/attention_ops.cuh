@@ -119,7 +119,7 @@ struct AttentionOps {
                                         const kernels::AttentionGradients<Scalar>& gradients) {
     with_width<64, 128>(
         std::max(shape.q.width, shape.v.width), [&]<int width>(std::integral_constant<int, width>) {
-          using Tile = kernels::TensorTile<width>;
+          using Tile = kernels::BackwardTensorTile<width>;
           const auto run = [&](auto kernel, Index size) {
             Grid grid = warps_of(shape.q.batch * shape.k.heads, size);
             if (grid.blocks.x == 0) return;
