@@ -2,6 +2,7 @@
 // Copyright 2026 The hyperblocks authors
 // Shine: gradients against finite differences, bits, batches, what is generated, errors.
 #include <hyperblocks/hyperblocks.hpp>
+#include <hyperblocks/hypernets/shine.hpp>
 
 #include "../support/block_check.hpp"
 
