@@ -20,7 +20,7 @@ void each_line(const std::string& file, char end, F f) {
   if (file != "-") opened.open(file, std::ios::binary);
   std::istream& lines = file == "-" ? std::cin : opened;
   const auto readable = [&](bool good) {
-    check(good, [&] { return Error("cannot read", file, "a file of lines", std::strerror(errno)); });
+    check(good, [&] { return Error("cannot read", file, "a file", std::strerror(errno)); });
   };
   readable(lines.good());
   std::size_t number = 0;

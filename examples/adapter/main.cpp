@@ -25,7 +25,12 @@ inline constexpr hyperblocks::example::BaseReads adapter_encoder{};
 namespace hb = hyperblocks;
 
 int main(int count, char** arguments) {
-  CLI::App app("A hypernetwork reads a document and writes an adapter (LoRA) for the base.");
+  using NetSpec = std::remove_cv_t<decltype(adapter_net)>;
+  CLI::App app(
+      std::string(
+          "A hypernetwork reads a document and writes an adapter (LoRA) for the base. This program: ") +
+      hb::example::system_name<NetSpec> + ", a base of " + std::to_string(adapter_base.layers) +
+      " layers, hidden " + std::to_string(adapter_base.hidden) + ".");
   hb::example::Options options;
   app.add_option("--base", options.base, "the base: a Hugging Face folder or a GGUF file")->required();
   app.add_option("--hypernet", options.hypernet, "folder with hypernet.json and hypernet.safetensors")
@@ -61,7 +66,11 @@ int main(int count, char** arguments) {
   app.add_option("--threads", options.threads, "0: one for each core")
       ->check(CLI::Range(hb::Index{0}, hb::Index{1024}))
       ->capture_default_str();
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   try {
     hb::example::run<adapter_base, adapter_net, adapter_net_context, adapter_encoder>(options);
   } catch (const std::exception& error) {

@@ -32,6 +32,8 @@ inline std::vector<Tokens> parse_ids(const std::string& text, const std::string&
   while (true) {
     std::int32_t id = -1;
     const auto [stop, error] = std::from_chars(at, end, id);
+    check(at != end && *at != ',' && *at != ';',
+          [&] { return Error("a token is missing", where, "ids, as 1,2,3 or 1,2;3", "'" + text + "'"); });
     check(error == std::errc() && id >= 0 && id < vocabulary, [&] {
       return Error("not a token", where,
                    "ids of 0 to " + std::to_string(vocabulary - 1) + ", as 1,2,3 or 1,2;3",

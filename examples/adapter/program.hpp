@@ -23,6 +23,11 @@ namespace hyperblocks::example {
 /// In place of the spec of another model that reads: the base does.
 struct BaseReads {};
 
+template <class NetSpec>
+inline constexpr const char* system_name = std::same_as<NetSpec, ShineSpec>       ? "SHINE"
+                                           : std::same_as<NetSpec, DocToLoraSpec> ? "Doc-to-LoRA"
+                                                                                  : "Text-to-LoRA";
+
 /// A file's text, white space around it taken off; "-" is standard input.
 inline std::string stripped_text(const std::string& file) {
   std::string text;
@@ -59,6 +64,7 @@ class Program {
   explicit Program(const Options& options)
       : options_(options),
         pieces_(read_input(options)),
+        given_(read_tensors(options)),
         cpu_({.threads = options.threads}),
         net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
         params_(
@@ -71,6 +77,8 @@ class Program {
         stages_("adapter made", [&] { return made(options_.dump.empty() ? nullptr : &dump); });
     if (!options_.dump.empty()) write_tensors(options_.dump, dump);
     check_fits(adapter, base_spec, "the adapter");
+    check_finite(adapter,
+                 "the adapter, of numbers in the base or the hypernetwork that are not, or too large");
     stages_("adapter written", [&] { write(adapter); });
     Lora lora(cpu_, adapter, "the adapter");
     lora.pack(cpu_);
@@ -82,14 +90,11 @@ class Program {
  private:
   HostAdapter made(NamedTensors* dump) {
     if constexpr (is_text_to_lora) {
-      const bool given = !options_.embedding.empty();
-      return net_.of_embedding(
-          cpu_, given ? read_tensor(options_.embedding, "embedding").numbers : described_task(), dump);
+      return net_.of_embedding(cpu_, options_.embedding.empty() ? described_task() : given_.numbers, dump);
     } else if constexpr (is_shine) {
       return net_.of_pieces(Base<Model>{cpu_, params_, positions_}, pieces_, dump);
     } else {
-      if (!options_.features.empty())
-        return net_.of_features(cpu_, read_tensor(options_.features, "features"), options_, dump);
+      if (!options_.features.empty()) return net_.of_features(cpu_, given_, options_, dump);
       if constexpr (encoder_is_decoder) {
         using Encoder = Decoder<encoder_spec, float, Cpu, Frozen<Stored>>;
         const auto encoder = stages_(
@@ -136,20 +141,55 @@ class Program {
         return base_spec.vocabulary;
     }();
     if (!options.logits.empty()) (void)logits_ids(options);
-    if (!options.ids.empty()) return parse_ids(options.ids, "--ids", vocabulary);
+    if (!options.ids.empty()) return checked(parse_ids(options.ids, "--ids", vocabulary), "--ids");
     if (options.text.empty()) return {};
     const std::string text = stripped_text(options.text);
     const std::string& reader = options.encoder.empty() ? options.base : options.encoder;
-    const Tokenizer tokenizer = load_tokenizer(reader);
+    const Tokenizer tokenizer = tokenizer_of(reader);
     if constexpr (is_text_to_lora) {
       const TaskStyle style = reader.find("SFR") != reader.npos ? TaskStyle::query : TaskStyle::sentence;
       return {
           task_tokens(tokenizer, text, style, static_cast<std::size_t>(std::min<Index>(most_read(), 8192)))};
     } else if constexpr (is_shine) {
-      return pieces(tokenizer.encode(text, true), {.most = options.chunk.value_or(0)});
+      return checked(pieces(tokenizer.encode(text, true), {.most = options.chunk.value_or(0)}), options.text);
     } else {
-      return document_pieces(options, tokenizer, reader, text);
+      return checked(document_pieces(options, tokenizer, reader, text), options.text);
     }
+  }
+
+  /// Pieces that the model which reads has positions for, SHINE's memory tokens behind them.
+  static std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) {
+    Index room = most_read();
+    if constexpr (is_shine) room -= Net::Net::memory_tokens;
+    for (const Tokens& piece : pieces)
+      check(static_cast<Index>(piece.size()) <= room, [&] {
+        return Error("a piece is longer than what the model can read", where,
+                     "at most " + std::to_string(room) + " tokens (--chunk N cuts a text into pieces)",
+                     std::to_string(piece.size()));
+      });
+    return pieces;
+  }
+
+  /// Of the input that is no text, before anything is loaded.
+  static NamedTensor read_tensors(const Options& options) {
+    if (!options.features.empty()) return read_tensor(options.features, "features");
+    if (options.embedding.empty()) return {};
+    NamedTensor embedding = read_tensor(options.embedding, "embedding");
+    if constexpr (is_text_to_lora)
+      check(static_cast<Index>(embedding.numbers.size()) == net_spec.embedding, [&] {
+        return Error("an embedding of another width", options.embedding + ": 'embedding'",
+                     std::to_string(net_spec.embedding) + " numbers",
+                     hyperblocks::detail::shape_text(embedding.shape));
+      });
+    return embedding;
+  }
+
+  static Tokenizer tokenizer_of(const std::string& model) {
+    const std::filesystem::path file = std::filesystem::path(model) / "tokenizer.json";
+    check(names_gguf(model) || std::filesystem::exists(file), [&] {
+      return Error("no tokenizer", model, "tokenizer.json in the folder; without it give --ids", "none");
+    });
+    return load_tokenizer(model);
   }
 
   static constexpr Index most_read() {
@@ -163,7 +203,7 @@ class Program {
   /// them.
   static std::vector<Tokens> document_pieces(const Options& options, const Tokenizer& reads,
                                              const std::string& reader, const std::string& text) {
-    const Tokenizer own = load_tokenizer(options.base);
+    const Tokenizer own = tokenizer_of(options.base);
     const auto [before, behind] = around_document(load_chat_template(reader));
     const auto [prefix, suffix] = around_document(load_chat_template(options.base));
     return pieces(reads.encode(before + text + behind, false),
@@ -185,13 +225,14 @@ class Program {
   void write(const HostAdapter& adapter) const {
     const std::filesystem::path out = options_.out;
     if (options_.format == "safetensors") {
-      std::filesystem::create_directories(out);
+      make_folder(out);
       return write_tensors(out / "adapter.safetensors", tensors_of(adapter));
     }
     const AdapterOptions base = AdapterBase(options_.base).options();
-    if (options_.format == "gguf") {
-      if (!names_gguf(out)) std::filesystem::create_directories(out);
-      write_adapter(names_gguf(out) ? out : out / "adapter.gguf", adapter, base);
+    if (options_.format == "gguf" || names_gguf(out)) {
+      const std::filesystem::path file = names_gguf(out) ? out : out / "adapter.gguf";
+      if (file.has_parent_path()) make_folder(file.parent_path());
+      write_adapter(file, adapter, base);
       return;
     }
     const Index rank = write_adapter(out, adapter, base), allowed = vllm_rank(rank);
@@ -214,7 +255,7 @@ class Program {
   }
 
   void answer(const std::string& question, const Lora& lora) {
-    const Tokenizer tokenizer = load_tokenizer(options_.base);
+    const Tokenizer tokenizer = tokenizer_of(options_.base);
     const std::vector<Message> turns = {{"user", question}};
     const Tokens prompt = tokenizer.encode(load_chat_template(options_.base).render(turns), false);
     const GenerationOptions options{.most = options_.most, .stop = end_tokens(tokenizer, options_.base)};
@@ -234,25 +275,47 @@ class Program {
   Options options_;
   Stages stages_;
   std::vector<Tokens> pieces_;  ///< what is read as tokens; before anything is loaded: mistakes show at once
+  NamedTensor given_;           ///< or as a tensor
   Cpu cpu_;
   Net net_;
   typename Model::Params params_;
   typename Model::Positions positions_;
 };
 
+/// That there is a folder to write to, or for the adapter one that can be made: found out before the work.
+inline void check_outputs(const Options& options) {
+  check(!options.out.empty(),
+        [] { return Error("nowhere to write to", "--out", "a folder, or a file *.gguf", "''"); });
+  for (const auto& [option, name] :
+       {std::pair("--out", options.out), {"--dump", options.dump}, {"--logits", options.logits}}) {
+    if (name.empty()) continue;
+    const bool adapter = name == options.out;
+    std::filesystem::path there = std::filesystem::absolute(name);
+    if (!adapter || names_gguf(name)) there = there.parent_path();
+    while (adapter && !is_there(there) && there.has_relative_path()) there = there.parent_path();
+    check(std::filesystem::is_directory(there) && ::access(there.c_str(), W_OK) == 0,
+          [&, &which = option, &wanted = name] {
+            return Error("nowhere to write to", std::string(which) + " " + wanted,
+                         "a folder that may be written to", there.string());
+          });
+  }
+}
+
 /// What fits this program's system, before anything is read.
 template <class NetSpec>
 void check_options(const Options& options) {
-  const bool doc = std::same_as<NetSpec, DocToLoraSpec>, task = std::same_as<NetSpec, TextToLoraSpec>;
+  constexpr bool doc = std::same_as<NetSpec, DocToLoraSpec>, task = std::same_as<NetSpec, TextToLoraSpec>;
   const int inputs =
       !options.text.empty() + !options.ids.empty() + !options.features.empty() + !options.embedding.empty();
   check(inputs == 1, [&] {
-    return Error("what to read is not clear", "the input", "one of --text, --ids, --features, --embedding",
+    return Error("what to read is not clear", "the input",
+                 "one of --text, --ids, --features, --embedding, and not empty",
                  std::to_string(inputs) + " of them");
   });
   const auto only = [](bool given, bool fits, const char* option, const char* system) {
     check(!given || fits, [&] {
-      return Error("an option of another system", option, std::string("a program for ") + system, "this one");
+      return Error("an option of another system", option, std::string("a program for ") + system,
+                   std::string("one for ") + system_name<NetSpec>);
     });
   };
   only(!options.features.empty(), doc, "--features", "Doc-to-LoRA");
@@ -267,6 +330,18 @@ void check_options(const Options& options) {
   check(options.logits.empty() == options.logits_ids.empty(), [] {
     return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
   });
+  check(options.logits.empty() || options.logits != options.dump,
+        [&] { return Error("one file for two things", "--logits and --dump", "two files", options.dump); });
+  check(!options.chunk.has_value() || !options.text.empty(), [] {
+    return Error("nothing to cut into pieces", "--chunk", "--text: the pieces of --ids are given as 1,2;3,4",
+                 "another input");
+  });
+  for (const auto& [name, value] :
+       {std::pair("--scale", options.scale), {"--bias-scale", options.bias_scale}})
+    check(std::isfinite(static_cast<float>(value)), [&, &option = name, &given = value] {
+      return Error("a number is not finite", option, "a scale that a float can hold", std::to_string(given));
+    });
+  check_outputs(options);
 }
 
 template <auto base, auto net, ContextSpec context, auto encoder>
@@ -284,6 +359,10 @@ void run(const Options& options) {
                  "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
   });
   check_spec(base, decoder_spec(options.base), options.base);
+  if (const std::string meant = read_hypernet(options.hypernet).reader;
+      base_reads && !options.text.empty() && !meant.empty())
+    std::cerr << "note: hypernet.json says that '" << meant
+              << "' reads; in this program, compiled without HYPERBLOCKS_ENCODER_CONFIG, the base does\n";
   const bool bf16_weights =
       options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
   if (bf16_weights)

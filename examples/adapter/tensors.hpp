@@ -3,6 +3,7 @@
 // Tensors of the host by name, on their way to a safetensors file.
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
@@ -41,12 +42,22 @@ inline NamedTensors tensors_of(const HostAdapter& adapter) {
   return tensors;
 }
 
-/// The numbers of a tensor of any shape.
+/// The numbers of a tensor of any shape, finite ones.
 inline NamedTensor read_tensor(const std::filesystem::path& path, const std::string& name) {
   const SafetensorsFile file(path);
+  check(file.contains(name), [&] {
+    std::string names;
+    for (const auto& [found, tensor] : file.tensors()) names += (names.empty() ? "'" : ", '") + found + "'";
+    return Error("no such tensor", path.string(), "'" + name + "'", names.empty() ? "none" : names);
+  });
   const StoredTensor& stored = file.tensor(name);
   NamedTensor tensor{stored.shape, std::vector<float>(stored.bytes.size() / byte_size(stored.dtype))};
   file.read<float>(name, stored.shape, tensor.numbers);
+  for (const float number : tensor.numbers)
+    check(std::isfinite(number), [&] {
+      return Error("a number is not finite", path.string() + ": '" + name + "'", "finite numbers",
+                   std::to_string(number));
+    });
   return tensor;
 }
 

@@ -65,7 +65,12 @@ struct Writer<Model, spec> {
 
   Writer(Cpu& cpu, const Options& options) : net(loaded_hypernet<Net>(cpu, options.hypernet)) {}
 
-  static DocToLoraOptions call_options(const Options& options) {
+  static DocToLoraOptions call_options(const Options& options, std::size_t pieces) {
+    const auto scales = parse_numbers(options.chunk_scales, "--chunk-scales").size();
+    check(scales == 0 || scales == pieces, [&] {
+      return Error("not a scale for every piece", "--chunk-scales", std::to_string(pieces),
+                   std::to_string(scales));
+    });
     return {.piece_scales = parse_numbers(options.chunk_scales, "--chunk-scales"),
             .scale = options.scale,
             .bias_scale = options.bias_scale,
@@ -79,7 +84,8 @@ struct Writer<Model, spec> {
   HostAdapter of_pieces(Cpu& cpu, const Reader& reader, const std::vector<Tokens>& pieces,
                         const Options& options, NamedTensors* dump) const {
     if (dump != nullptr) dump_stages(cpu, reader, pieces, *dump);
-    return Net::generate(cpu, net, reader, std::span(&pieces, 1), call_options(options)).to_host(cpu);
+    return Net::generate(cpu, net, reader, std::span(&pieces, 1), call_options(options, pieces.size()))
+        .to_host(cpu);
   }
 
   HostAdapter of_features(Cpu& cpu, const NamedTensor& given, const Options& options,
@@ -101,7 +107,7 @@ struct Writer<Model, spec> {
                               latents);
       add_latents(std::vector<float>(latents.span().begin(), latents.span().end()), 1, *dump);
     }
-    return Net::generate(cpu, net, features, call_options(options)).to_host(cpu);
+    return Net::generate(cpu, net, features, call_options(options, 1)).to_host(cpu);
   }
 
  private:

@@ -240,7 +240,11 @@ int main(int count, char** arguments) {
       ->check(CLI::IsMember({"auto", "float", "bf16"}))
       ->capture_default_str();
   app.add_flag("--quiet", options.quiet, "print the text alone");
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   if (options.greedy) options.sampling.temperature = 0;
   try {
     static_cast<void>(hb::Sampler(options.sampling));

@@ -32,7 +32,11 @@ int main(int count, char** arguments) {
   app.add_flag_callback(
       "--normalise", [&] { options.length = 1; }, "vectors of length one");
   app.add_option("file", file, "the texts, in UTF-8; - is standard input")->required();
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   options.pooling = poolings.at(pooling);
   try {
     using Encoder = hb::TextEncoder<embed_encoder, float, hb::Cpu>;

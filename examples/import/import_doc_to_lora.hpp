@@ -127,8 +127,8 @@ class DocToLoraImport {
   void check_base(const TorchValue& config) {
     const auto same = [](const TorchValue& value, Index expected) {
       check(value.as<Index>() == expected, [&] {
-        return Error("a hypernetwork for another base", value.where(), std::to_string(expected) + " as of it",
-                     std::to_string(value.as<Index>()));
+        return Error("a hypernetwork for another base", value.where(),
+                     std::to_string(expected) + ", as the base has", std::to_string(value.as<Index>()));
       });
     };
     settings_.found("base", base_name());
@@ -272,7 +272,8 @@ class DocToLoraImport {
     spec.head_width = settings_.asked("head_width", Index{128});
     check(query % spec.head_width == 0 && key % spec.head_width == 0 && query % key == 0, [&] {
       return Error("heads that do not fit " + source_.where(layer + "self_attn"), "--set head_width",
-                   "a divisor of " + std::to_string(query) + " and " + std::to_string(key),
+                   "a common divisor of " + std::to_string(query) + " and " + std::to_string(key) +
+                       " (128 unless given)",
                    std::to_string(spec.head_width));
     });
     spec.heads = settings_.found("heads", query / spec.head_width);

@@ -126,7 +126,8 @@ class TextToLoraImport {
 
   /// What was trained for decides what is made of the heads' numbers.
   void read_training() {
-    const std::string task = arguments_.text("training_task").value_or("sft");
+    arguments_.require("training_task");
+    const std::string task = arguments_.text("training_task").value_or("null");
     settings_.found("trained for", task);
     check(task == "sft" || task == "recon", [&] {
       return Error("an unknown kind of training", arguments_.where("training_task"), "sft or recon",
@@ -137,10 +138,13 @@ class TextToLoraImport {
       return Error("a network of numbered tasks", arguments_.where("use_one_hot_task_emb"),
                    "one that reads descriptions", "true");
     });
+    arguments_.require("emb_model");
     result_.config.reader = arguments_.text("emb_model").value_or("");
     settings_.found("reader",
                     result_.config.reader.empty() ? std::string("the base") : result_.config.reader);
+    if (task == "recon") arguments_.require("factorized");
     const bool factorised = arguments_.boolean("factorized").value_or(false);
+    if (task == "recon") arguments_.require(factorised ? "pred_z_score" : "delta_w_scaling");
     offsets_ = task == "sft" || factorised;
     spec_.z_score = task == "recon" && factorised && arguments_.boolean("pred_z_score").value_or(true);
     if (task == "recon") {

@@ -58,6 +58,13 @@ void import_checkpoint(const System& system, const Options& options) {
 int main(int count, char** arguments) {
   CLI::App app("Public checkpoints of hypernetworks as hypernet.json and hypernet.safetensors.");
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    std::string names;
+    for (const System& system : systems) names += (names.empty() ? "" : ", ") + std::string(system.name);
+    const bool none = failed->get_subcommands().empty();
+    return (none ? "the first argument is the system: " + names : error.what()) +
+           "\nRun with --help for more.\n";
+  });
   Options options;
   std::vector<std::pair<const CLI::App*, const System*>> commands;
   for (const System& system : systems) {
@@ -71,7 +78,11 @@ int main(int count, char** arguments) {
     command->add_option("--set", options.set, "NAME=VALUE, what the files do not say:" + names);
     commands.emplace_back(command, &system);
   }
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error that leaves no parts
   try {
     for (const auto& [command, system] : commands)

@@ -26,6 +26,11 @@ class YamlScalars {
 
   std::string where(const std::string& key) const { return file_ + ": '" + key + "'"; }
 
+  /// That a key is there, null or not.
+  void require(const std::string& key) const {
+    check(values_.contains(key), [&] { return Error("a value is missing", where(key), "a value", "none"); });
+  }
+
   /// Nothing if it is not there or null.
   std::optional<std::string> text(const std::string& key) const {
     const auto found = values_.find(key);

@@ -211,7 +211,11 @@ int main(int count, char** arguments) {
   CLI::App app("Adapters of language models: a folder is PEFT's, a path that ends in .gguf llama.cpp's.");
   Options options;
   const auto commands = add_commands(app, options);
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error that leaves no parts
   try {
     for (const auto& [command, run] : commands)

@@ -48,7 +48,11 @@ int main(int count, char** arguments) {
   app.add_flag("--decode", decode, "the file holds ids: print their text");
   app.add_flag("-z,--null", null, "lines end with a zero byte, not with a new line");
   app.add_option("file", file, "the text, in UTF-8; - is standard input")->required();
-  CLI11_PARSE(app, count, arguments);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
   try {
     const hb::Tokenizer tokenizer = hb::load_tokenizer(path);
     const char end = null ? '\0' : '\n';

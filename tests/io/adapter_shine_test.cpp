@@ -90,12 +90,27 @@ TEST_CASE("what does not fit is said, and nothing is written") {
     CAPTURE(text);
     world.refused(text);
   };
-  with([](auto& o) { o.ids = ""; }, "one of --text, --ids, --features, --embedding, found 0 of them");
+  with([](auto& o) { o.ids = ""; },
+       "one of --text, --ids, --features, --embedding, and not empty, found 0 of them");
   with([](auto& o) { o.features = "f"; }, "found 2 of them");
   with([](auto& o) { o.ids = "1,40"; }, "not a token (--ids): expected ids of 0 to 39");
-  with([](auto& o) { o.ids = "1,,2"; }, "not a token (--ids)");
+  for (const char* const ids : {"1,,2", "1,2;", ",1", "1;;2"})
+    with([&](auto& o) { o.ids = ids; }, "a token is missing (--ids)");
+  with(
+      [](auto& o) {
+        for (int i = 0; i < 40; ++i) o.ids += ",1";
+      },
+      "a piece is longer than what the model can read (--ids): expected at most");
+  with([](auto& o) { o.chunk = 2; }, "nothing to cut into pieces (--chunk)");
+  with([](auto& o) { o.dump = o.logits; }, "one file for two things (--logits and --dump)");
+  with([](auto& o) { o.out = ""; }, "nowhere to write to (--out)");
+  with([](auto& o) { o.out = o.base + "/config.json/out"; }, "nowhere to write to (--out ");
+  with([](auto& o) { o.logits = "/nowhere/at/all"; }, "nowhere to write to (--logits /nowhere/at/all)");
+  with([](auto& o) { o.ids = "", o.text = o.base + "/config.json"; },
+       "expected tokenizer.json in the folder; without it give --ids");
   with([](auto& o) { o.ids = "1 2"; }, "not a list of tokens (--ids)");
-  with([](auto& o) { o.iterative = true; }, "an option of another system (--iterative)");
+  with([](auto& o) { o.iterative = true; },
+       "an option of another system (--iterative): expected a program for Doc-to-LoRA, found one for SHINE");
   with([](auto& o) { o.chunk_scales = "1"; }, "an option of another system (--chunk-scales)");
   with([](auto& o) { o.encoder = "/tmp"; }, "an option of another system (--encoder)");
   with([](auto& o) { o.ids = "", o.embedding = "e"; }, "an option of another system (--embedding)");

@@ -55,7 +55,7 @@ TEST_CASE("from an embedding") {
     CHECK_THROWS_WITH_AS(run(), doctest::Contains(text), hb::Error);
   };
   hb::example::write_tensors(file, {{"embedding", {{8}, std::vector<float>(8, 1)}}});
-  refused("an embedding of another width (TextToLora): expected 9, found 8");
+  refused("embedding.safetensors: 'embedding'): expected 9 numbers, found (8)");
   hb::example::write_tensors(file, {{"embedding", {{9}, std::vector<float>(9)}}});
   refused("an embedding without a direction");
   hb::example::write_tensors(file, {{"other", {{9}, embedding}}});

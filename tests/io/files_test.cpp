@@ -41,6 +41,27 @@ TEST_CASE("a file takes its place when it is committed") {
   CHECK(entries(folder.path) == 1);
 }
 
+TEST_CASE("two files that belong together take their places together, the description last") {
+  const Folder folder;
+  const auto content = folder.path / "content", description = folder.path / "description";
+  for (const std::string round : {"first", "second"}) {
+    AtomicFile one(content), other(description);
+    one.write(std::as_bytes(std::span(round)));
+    other.write(std::as_bytes(std::span(round)));
+    AtomicFile::commit_together(one, other);
+    CHECK(contents(content) == round);
+    CHECK(contents(description) == round);
+  }
+  {
+    AtomicFile one(content), other(description);
+    std::filesystem::remove(content);
+    std::filesystem::create_directory(content);  // a place that cannot be taken
+    CHECK_THROWS_AS(AtomicFile::commit_together(one, other), Error);
+  }
+  CHECK_FALSE(is_there(description));  // it would describe what is not there
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+}
+
 TEST_CASE("a file has the rights that the process gives to new ones") {
   const Folder folder;
   for (const ::mode_t taken : {0022, 0077}) {

@@ -159,6 +159,11 @@ TEST_CASE("a hypernetwork is saved and loaded, by programs of its spec and base 
         CHECK(std::ranges::equal(first.span(), second.span()));
       },
       params, again);
+  params.m2p.positions.layer.span()[3] = NAN;
+  hb::save_hypernet<Net>(cpu, params, folder.path / "nan");
+  CHECK(error_of([&] { hb::loaded_hypernet<Net>(cpu, folder.path / "nan"); })
+            .ends_with("hypernet.safetensors: 'm2p.positions.layer'): expected finite numbers, found NaN or "
+                       "infinity"));
   const auto error = [&]<class Other>() {
     return error_of([&] { hb::loaded_hypernet<Other>(cpu, folder.path / "net"); });
   };

@@ -155,7 +155,8 @@ TEST_CASE("another reader than the base") {
 }
 
 TEST_CASE("options that are wrong are errors that name them") {
-  check_error(error({}, {}), "(--set head_width): expected a divisor of 24 and 12, found 128");
+  check_error(error({}, {}),
+              "(--set head_width): expected a common divisor of 24 and 12 (128 unless given), found 128");
   check_error(error({}, {"head_width=5"}), "(--set head_width)");
   check_error(error({}, {"head_width=x"}), "(--set head_width)");
   check_error(error({}, {"chunks=5"}), "an unknown option (--set chunks=5)");

@@ -176,6 +176,12 @@ TEST_CASE("settings that cannot be") {
   check_error(adapter("\"rank_pattern\": {}", "\"rank_pattern\": {\"q\": 2}"), "'rank_pattern'");
   check_error(adapter("\"q_proj\",", ""), "other linears than there are heads for");
   check_error(adapter("\"q_proj\"", "\"lm_head\""), "'target_modules'");
+  check_error(arguments("training_task: sft", ""), "a value is missing");
+  check_error(arguments("emb_model:", "model:"), "a value is missing");
+  check_error(replaced("l", "args.yaml", "factorized: true", ""),
+              "'factorized'): expected a value, found none");
+  check_error(replaced("l", "args.yaml", "pred_z_score: true", ""), "'pred_z_score')");
+  check_error(replaced("l_discrete", "args.yaml", "delta_w_scaling: 25.0", ""), "'delta_w_scaling')");
   check_error(arguments("training_task: sft", "training_task: rl"), "expected sft or recon, found 'rl'");
   check_error(arguments("use_one_hot_task_emb: false", "use_one_hot_task_emb: true"),
               "a network of numbered tasks");

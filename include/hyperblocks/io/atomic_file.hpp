@@ -49,15 +49,36 @@ class AtomicFile {
     }
   }
 
-  /// Everything is on the disk: where several files take their places, all do this first.
+  /// Everything is on the disk.
   void synchronise() {
     if (::fsync(file_) != 0) throw_system_error(target_, "fsync");
   }
 
   void commit() {
     synchronise();
+    take_place();
+    synchronise_folder();
+  }
+
+  /// Two files of one folder: the first takes its place when both are on the disk, and `description`, without
+  /// which the other means nothing, is away from before until right behind. A crash leaves the old files, the
+  /// new ones, or, in the moment between, no description.
+  static void commit_together(AtomicFile& content, AtomicFile& description) {
+    content.synchronise();
+    description.synchronise();
+    if (::unlink(description.target_.c_str()) != 0 && errno != ENOENT)
+      throw_system_error(description.target_, "unlink");
+    content.take_place();
+    description.take_place();
+    description.synchronise_folder();
+  }
+
+ private:
+  void take_place() {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_system_error(target_, "rename");
     committed_ = true;
+  }
+  void synchronise_folder() const {
     const auto folder = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
     const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) throw_system_error(folder, "open");
@@ -66,7 +87,6 @@ class AtomicFile {
     if (!synchronised) throw_system_error(folder, "fsync");
   }
 
- private:
   std::filesystem::path target_;
   std::string temporary_;
   int file_ = -1;

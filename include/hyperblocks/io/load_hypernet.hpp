@@ -14,7 +14,7 @@ namespace hyperblocks {
 
 namespace detail {
 
-/// Writes both files and only then lets both appear.
+/// Writes both files and only then lets both appear, never one beside another's.
 template <class... Bytes>
 void write_hypernet(const std::filesystem::path& folder, const HypernetConfig& config,
                     const std::map<std::string, StoredTensor>& tensors, const Bytes&... bytes) {
@@ -24,8 +24,7 @@ void write_hypernet(const std::filesystem::path& folder, const HypernetConfig& c
   AtomicFile description(json), weights(folder / "hypernet.safetensors");
   description.write(std::as_bytes(std::span(text)));
   write_safetensors(weights, tensors, {{"format", "hyperblocks"}}, bytes...);
-  weights.commit();
-  description.commit();
+  AtomicFile::commit_together(weights, description);
 }
 
 /// That a hypernetwork is the one of the program: the errors name every field that differs.
@@ -54,6 +53,14 @@ void check_names(const Params& params, const SafetensorsFile& file, const std::s
     });
 }
 
+/// That no weight is NaN or infinite: what is generated would be, too.
+inline void check_finite(const SafetensorsFile& file, const std::string& where) {
+  for (const auto& [name, tensor] : file.tensors())
+    check(all_finite(tensor.dtype, tensor.bytes), [&, &wrong = name] {
+      return Error("a number is not finite", place(where, wrong), "finite numbers", "NaN or infinity");
+    });
+}
+
 }  // namespace detail
 
 /// Parameters with their memory, filled.
@@ -64,6 +71,7 @@ typename Net::Params loaded_hypernet(Device& device, const std::filesystem::path
   const SafetensorsFile file(weights);
   auto params = make<typename Net::Params>(device);
   detail::check_names(params, file, weights.string());
+  detail::check_finite(file, weights.string());
   load(device, params, file);
   return params;
 }

@@ -386,9 +386,8 @@ inline std::string peft_config(const HostAdapter& adapter, const PeftTensors& te
 
 }  // namespace detail
 
-/// Writes a folder and gives the rank of its linears: the largest. Nothing old is touched before both files
-/// are on the disk; then the old config goes first and the new one comes last, as none may stand beside
-/// another's weights: what a crash leaves is the old adapter, the new one or an Error.
+/// Writes a folder and gives the rank of its linears: the largest. No config ever stands beside another's
+/// weights: what a crash leaves is the old adapter, the new one or, hardly ever, no config and so an Error.
 inline Index write_peft(const std::filesystem::path& folder, const HostAdapter& adapter,
                         const AdapterOptions& options = {}) {
   detail::check_writable(adapter, folder.string());
@@ -398,12 +397,7 @@ inline Index write_peft(const std::filesystem::path& folder, const HostAdapter& 
   AtomicFile weights(folder / "adapter_model.safetensors"), config(folder / "adapter_config.json");
   write_safetensors(weights, tensors.stored, {{"format", "pt"}});
   config.write(std::as_bytes(std::span(text)));
-  weights.synchronise();
-  config.synchronise();
-  if (::unlink(config.target().c_str()) != 0 && errno != ENOENT)
-    throw_system_error(config.target(), "unlink");
-  weights.commit();
-  config.commit();
+  AtomicFile::commit_together(weights, config);
   return tensors.rank;
 }
 

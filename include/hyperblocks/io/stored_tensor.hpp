@@ -77,6 +77,20 @@ void convert_numbers(std::span<const std::byte> bytes, std::span<To> to) {
     to[i] = scalar_cast<To>(number_at<From>(bytes.data() + i * sizeof(From)));
 }
 
+/// Whether no number's exponent is all ones, which says NaN or infinity; of whole numbers always.
+inline bool all_finite(DType dtype, std::span<const std::byte> bytes) {
+  const auto none = [&]<class Bits>(Bits exponent) {
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(Bits))
+      if ((number_at<Bits>(bytes.data() + i) & exponent) == exponent) return false;
+    return true;
+  };
+  if (dtype == DType::f64) return none(std::uint64_t{0x7ff0'0000'0000'0000});
+  if (dtype == DType::f32) return none(std::uint32_t{0x7f80'0000});
+  if (dtype == DType::bf16) return none(std::uint16_t{0x7f80});
+  if (dtype == DType::f16) return none(std::uint16_t{0x7c00});
+  return true;
+}
+
 /// Copies real numbers of any dtype, converting them.
 template <RealScalar To>
 void read_numbers(DType dtype, std::span<const std::byte> bytes, const std::string& where, std::span<To> to) {
