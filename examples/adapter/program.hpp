@@ -359,10 +359,10 @@ void run(const Options& options) {
                  "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
   });
   check_spec(base, decoder_spec(options.base), options.base);
-  if (const std::string meant = read_hypernet(options.hypernet).reader;
-      base_reads && !options.text.empty() && !meant.empty())
-    std::cerr << "note: hypernet.json says that '" << meant
-              << "' reads; in this program, compiled without HYPERBLOCKS_ENCODER_CONFIG, the base does\n";
+  if (base_reads && !options.text.empty())
+    if (const std::string meant = read_hypernet(options.hypernet).reader; !meant.empty())
+      std::cerr << "note: hypernet.json says that '" << meant
+                << "' reads; in this program, compiled without HYPERBLOCKS_ENCODER_CONFIG, the base does\n";
   const bool bf16_weights =
       options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
   if (bf16_weights)
