@@ -159,6 +159,7 @@ void add_described_base(CLI::App& app, Options& options) {
 
 void add_output(CLI::App& app, Options& options) {
   std::vector<std::string> prefixes;
+  prefixes.reserve(std::size(hb::detail::prefixes));
   for (const auto& before : hb::detail::prefixes) prefixes.emplace_back(before.model);
   app.add_option("--dtype", options.dtype, "how numbers are written; by default f32, of convert as read")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));

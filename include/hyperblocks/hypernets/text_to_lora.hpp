@@ -162,6 +162,7 @@ struct TextToLora {
     device.upload(x.data(), host.data(), x.bytes());
     forward(device, params, {.x = x}, {.factors = to});
     std::vector<std::vector<Updates>> adapters;
+    adapters.reserve(embeddings.size());
     for (Index text = 0; text < texts; ++text)
       adapters.push_back({updates<const Scalar>(View<const Scalar, Device, dyn>(to), text)});
     return {std::move(made), std::move(adapters)};

@@ -50,9 +50,8 @@ inline ChatTemplate load_chat_template(const std::filesystem::path& path) {
   if (!detail::is_gguf(path)) return ChatTemplate::from_directory(path);
   const GgufFile file(path);
   const auto text = file.find<std::string_view>("tokenizer.chat_template");
-  check(text.has_value(), [&] {
-    return Error("no chat template", path.string(), "the key 'tokenizer.chat_template'", "no such key");
-  });
+  if (!text)
+    throw Error("no chat template", path.string(), "the key 'tokenizer.chat_template'", "no such key");
   return ChatTemplate::recognise(*text, path.string());
 }
 

@@ -18,7 +18,7 @@ namespace detail {
 template <class T, class F>
 void with_map(Strided<T> matrix, Index rows, Index columns, F f) {
   using Scalar = std::remove_const_t<T>;
-  const auto as = [&]<class Layout>(Layout, const auto& stride) {
+  const auto as = [&]<class Layout>(const Layout&, const auto& stride) {
     using Map = Eigen::Map<std::conditional_t<std::is_const_v<T>, const Layout, Layout>, Eigen::Unaligned,
                            std::remove_cvref_t<decltype(stride)>>;
     f(Map(matrix.data, rows, columns, stride));
