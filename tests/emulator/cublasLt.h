@@ -154,6 +154,37 @@ inline void set_number(void* data, cudaDataType_t type, std::int64_t i, double v
       static_cast<hyperblocks::half*>(data)[i] = hyperblocks::scalar_cast<hyperblocks::half>(value);
   }
 }
+
+struct Matrix {
+  const void* data;
+  cublasLtMatrixLayoutOpaque_t layout;
+  bool turned = false;
+
+  std::int64_t rows() const { return turned ? layout.columns : layout.rows; }
+  std::int64_t columns() const { return turned ? layout.rows : layout.columns; }
+  std::int64_t at(std::int64_t batch, std::int64_t row, std::int64_t column) const {
+    return batch * layout.stride +
+           (turned ? row * layout.leading + column : column * layout.leading + row);
+  }
+  double operator()(std::int64_t batch, std::int64_t row, std::int64_t column) const {
+    return number(data, layout.type, at(batch, row, column));
+  }
+};
+
+inline void multiply(const cublasLtMatmulDescOpaque_t& description, double alpha, const Matrix& a,
+                     const Matrix& b, double beta, const Matrix& c, const Matrix& d) {
+  for (std::int64_t batch = 0; batch < d.layout.batch; ++batch)
+    for (std::int64_t j = 0; j < d.columns(); ++j)
+      for (std::int64_t i = 0; i < d.rows(); ++i) {
+        double sum = 0;
+        for (std::int64_t k = 0; k < a.columns(); ++k) sum += a(batch, i, k) * b(batch, k, j);
+        sum *= alpha;
+        if (beta != 0) sum += beta * c(batch, i, j);
+        if (description.epilogue == CUBLASLT_EPILOGUE_BIAS)
+          sum += number(description.bias, description.bias_type, i);
+        set_number(const_cast<void*>(d.data), d.layout.type, d.at(batch, i, j), sum);
+      }
+}
 }  // namespace emulator
 
 /// d = alpha op(a) op(b) + beta c + bias; all matrices column-major.
@@ -162,34 +193,16 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc
                                      cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                                      cublasLtMatrixLayout_t c_layout, void* d,
                                      cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*,
-                                     std::size_t, cudaStream_t) {
-  using emulator::number;
-  const bool wide = d_layout->type == CUDA_R_64F;
-  const auto factor = [&](const void* scalar) { return number(scalar, wide ? CUDA_R_64F : CUDA_R_32F, 0); };
-  const bool a_turned = description->a == CUBLAS_OP_T, b_turned = description->b == CUBLAS_OP_T;
-  const std::int64_t inner = a_turned ? a_layout->rows : a_layout->columns;
-  if ((b_turned ? b_layout->columns : b_layout->rows) != inner ||
-      (a_turned ? a_layout->columns : a_layout->rows) != d_layout->rows ||
-      (b_turned ? b_layout->rows : b_layout->columns) != d_layout->columns)
+                                     std::size_t, cudaStream_t stream) {
+  using emulator::Matrix;
+  const Matrix left{a, *a_layout, description->a == CUBLAS_OP_T},
+      right{b, *b_layout, description->b == CUBLAS_OP_T}, added{c, *c_layout}, result{d, *d_layout};
+  if (right.rows() != left.columns() || left.rows() != result.rows() || right.columns() != result.columns())
     return CUBLAS_STATUS_NOT_SUPPORTED;
-  const auto at = [](cublasLtMatrixLayout_t layout, std::int64_t batch, std::int64_t row, std::int64_t column,
-                     bool turned) {
-    return batch * layout->stride +
-           (turned ? row * layout->leading + column : column * layout->leading + row);
-  };
-  for (std::int64_t batch = 0; batch < d_layout->batch; ++batch)
-    for (std::int64_t j = 0; j < d_layout->columns; ++j)
-      for (std::int64_t i = 0; i < d_layout->rows; ++i) {
-        double sum = 0;
-        for (std::int64_t k = 0; k < inner; ++k)
-          sum += number(a, a_layout->type, at(a_layout, batch, i, k, a_turned)) *
-                 number(b, b_layout->type, at(b_layout, batch, k, j, b_turned));
-        sum *= factor(alpha);
-        if (factor(beta) != 0)
-          sum += factor(beta) * number(c, c_layout->type, at(c_layout, batch, i, j, false));
-        if (description->epilogue == CUBLASLT_EPILOGUE_BIAS)
-          sum += number(description->bias, description->bias_type, i);
-        emulator::set_number(d, d_layout->type, at(d_layout, batch, i, j, false), sum);
-      }
+  const auto type = d_layout->type == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F;
+  emulator::submit(stream, [=, settings = *description, factor = emulator::number(alpha, type, 0),
+                            kept = emulator::number(beta, type, 0)] {
+    emulator::multiply(settings, factor, left, right, kept, added, result);
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

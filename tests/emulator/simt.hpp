@@ -147,16 +147,19 @@ inline bool run_round(const std::function<void()>& body) {
   return done;
 }
 
+inline void check(dim3 blocks, dim3 threads, std::size_t shared) {
+  const std::size_t size = std::size_t{threads.x} * threads.y * threads.z;
+  if (size == 0 || size > 1024 || shared > 227 * 1024 || blocks.x == 0 || blocks.y - 1 > 65534 ||
+      blocks.z - 1 > 65534)
+    throw std::logic_error("emulator: a launch that no GPU takes");
+}
+
 /// Runs body() as every thread of every block: of one block after the other, or in turns if they wait for one
 /// another. (Variables declared __shared__ are then all blocks' own: memory that the launch gives is not.)
 inline void run(dim3 blocks, dim3 threads, std::size_t shared, bool in_turns,
                 const std::function<void()>& body) {
   gridDim = blocks, blockDim = threads;
   const std::size_t count = std::size_t{blocks.x} * blocks.y * blocks.z;
-  const std::size_t size = std::size_t{threads.x} * threads.y * threads.z;
-  if (size == 0 || size > 1024 || shared > 227 * 1024 || blocks.x == 0 || blocks.y - 1 > 65534 ||
-      blocks.z - 1 > 65534)
-    throw std::logic_error("emulator: a launch that no GPU takes");
   static std::vector<Block> all;
   const std::size_t at_once = in_turns ? count : 1;
   if (all.size() < at_once) all = std::vector<Block>(at_once);
@@ -205,7 +208,6 @@ void share(const T& value, Use use) {
 }  // namespace emulator
 
 inline void __syncthreads() { emulator::wait(emulator::State::at_block_barrier); }
-inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait(emulator::State::at_warp_barrier); }
 template <class T>
 T __shfl_sync(unsigned, T value, int from) {
   T result = value;

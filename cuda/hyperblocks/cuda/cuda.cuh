@@ -5,6 +5,7 @@
 #pragma once
 
 #include <hyperblocks/cuda/device.cuh>
+#include <hyperblocks/cuda/graph.cuh>
 #include <hyperblocks/cuda/ops/attention_ops.cuh>
 #include <hyperblocks/cuda/ops/loss_ops.cuh>
 #include <hyperblocks/cuda/ops/product_ops.cuh>

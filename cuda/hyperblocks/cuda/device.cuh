@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Cuda: one GPU's stream, cuBLASLt handle with its workspace and the plans of its products, and an arena.
+// Cuda: one GPU's stream, cuBLASLt handle with its workspace and the plans of its products, pinned memory for
+// transfers, and an arena.
 // Several may live in one process, on one GPU or on several; each is given work by one host thread at a time.
-// Nothing is global. Work is asynchronous; what kernels find wrong is thrown when the host waits.
+// Nothing is global. Work is asynchronous, uploads too; what kernels find wrong is thrown when the host waits.
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <hyperblocks/core/memory.hpp>
 #include <hyperblocks/core/shape.hpp>
 #include <hyperblocks/cuda/faults.cuh>
+#include <hyperblocks/cuda/staging.cuh>
 
 namespace hyperblocks {
 
@@ -30,6 +32,7 @@ class Cuda final : public Memory {
     workspace_ = allocate(std::size_t{32} << 20);
     progress_ = allocate(Memory::alignment);
   }
+  ~Cuda() { cudaStreamSynchronize(stream()); }
 
   Arena& arena() { return arena_; }
   cudaStream_t stream() const { return stream_.get(); }
@@ -46,6 +49,10 @@ class Cuda final : public Memory {
   void select() const { select(ordinal_); }
   /// Waits for all work given before; throws what a kernel found wrong.
   void synchronise() {
+    hyperblocks::check(!recording_, [] {
+      return Error("what is recorded waits for the device", "Graph", "work that goes on by itself",
+                   "a download or a wait");
+    });
     cuda::check(cudaStreamSynchronize(stream()));
     faults_.raise();
   }
@@ -62,22 +69,39 @@ class Cuda final : public Memory {
     select();
     cuda::check(cudaMemsetAsync(to, byte, size, stream()));
   }
+  /// The host's bytes may go when this returns; they arrive in the stream's order.
   void upload(void* to, const void* host, std::size_t size) override {
-    copy(to, host, size, cudaMemcpyHostToDevice);
+    hyperblocks::check(!recording_, [&] {
+      return Error("what is recorded uploads: it would upload the same every time", "Graph",
+                   "ids and the like uploaded before, to where they are read",
+                   std::to_string(size) + " bytes");
+    });
+    select();
+    staging_.upload(to, host, size, stream());
   }
   void download(void* host, const void* from, std::size_t size) override {
-    copy(host, from, size, cudaMemcpyDeviceToHost);
+    select();
+    if (!recording_) staging_.download(host, from, size, stream());
+    synchronise();  // throws what kernels found wrong, and while recording
+  }
+
+  /// What is given to the stream until end_recording is not done but recorded: see Graph.
+  void begin_recording() {
+    select();
+    cuda::check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal));
+    recording_ = true;
+  }
+  /// What was recorded, to be destroyed by the caller; null after an error.
+  cudaGraph_t end_recording() {
+    recording_ = false;
+    cudaGraph_t graph = nullptr;
+    return cudaStreamEndCapture(stream(), &graph) == cudaSuccess ? graph : nullptr;
   }
 
  private:
   static int select(int ordinal) {
     cuda::check(cudaSetDevice(ordinal));
     return ordinal;
-  }
-  void copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind) {
-    select();
-    cuda::check(cudaMemcpyAsync(to, from, size, kind, stream()));
-    synchronise();
   }
 
   struct DestroyStream {
@@ -91,6 +115,8 @@ class Cuda final : public Memory {
   std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyStream> stream_;
   std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, DestroyProducts> products_;
   cuda::Faults faults_;
+  cuda::Staging staging_;
+  bool recording_ = false;
   std::map<ProductKey, cublasLtMatmulAlgo_t> plans_;
   int processors_ = 0;
   Buffer workspace_, progress_;

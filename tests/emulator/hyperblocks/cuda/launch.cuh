@@ -21,9 +21,12 @@ struct Grid {
 };
 
 template <class... Parameters, class... Arguments>
-void launch(const Cuda&, void (*kernel)(Parameters...), const Grid& grid, const Arguments&... arguments) {
-  emulator::run(grid.blocks, grid.threads, grid.shared, grid.together,
-                [&] { kernel(Parameters(arguments)...); });
+void launch(const Cuda& cuda, void (*kernel)(Parameters...), const Grid& grid,
+            const Arguments&... arguments) {
+  emulator::check(grid.blocks, grid.threads, grid.shared);
+  emulator::submit(cuda.stream(), [kernel, grid, given = std::tuple<Parameters...>(arguments...)] {
+    emulator::run(grid.blocks, grid.threads, grid.shared, grid.together, [&] { std::apply(kernel, given); });
+  });
 }
 
 }  // namespace hyperblocks::cuda
