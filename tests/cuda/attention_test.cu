@@ -145,6 +145,41 @@ TEST_CASE_TEMPLATE("causality, windows, soft caps", S, float, hb::bf16) {
   }
 }
 
+TEST_CASE_TEMPLATE("few queries and many keys, in shares", S, double, float, hb::bf16) {
+  Devices d;
+  const auto shape = [](Index queries, Index keys) {
+    return Shape{.batch = 1,
+                 .queries = queries,
+                 .keys = keys,
+                 .key_heads = 1,
+                 .group = 2,
+                 .width = 16,
+                 .value_width = 16};
+  };
+  for (const Index keys : {127, 128, 256, 257, 700}) compare<S>(d, shape(1, keys), {.scale = 0.3});
+  compare<S>(d, shape(3, 700), {.scale = 0.3, .soft_cap = 2, .causal = true});
+  compare<S>(d, shape(2, 700), {.scale = 0.3, .causal = true, .window = 300});
+  Shape several = shape(1, 600);
+  several.batch = 2, several.group = 1;
+  compare<S>(d, several, {.scale = 0.3});
+
+  // A query that sees nothing, one that sees one share's keys only; NaN among the hidden.
+  Case<S> subject(d, shape(2, 700));
+  std::vector<std::uint8_t> allowed(2 * 700, 0);
+  for (std::size_t key = 300; key < 340; ++key) allowed[700 + key] = 1;
+  auto random = d.random;
+  const auto hidden_nan = [&](Index i) { return i / 16 < 300 ? NAN : random.normal(); };
+  subject.k.set(hidden_nan), subject.v.set(hidden_nan);
+  hb::Tensor<std::uint8_t, hb::Cuda, dyn> on_cuda(d.cuda, static_cast<Index>(allowed.size()));
+  on_cuda.upload(d.cuda, allowed);
+  hb::AttentionOptions options{.scale = 0.4};
+  options.mask = {.allowed = allowed.data(), .query_stride = 700};
+  auto cuda_options = options;
+  cuda_options.mask.allowed = on_cuda.view().data();
+  subject.run(options, cuda_options);
+  subject.check();
+}
+
 TEST_CASE_TEMPLATE("wide heads of 16-bit numbers", S, hb::bf16, hb::half) {
   Devices d;
   for (const Index width : {64, 72, 128, 200, 256})

@@ -22,6 +22,9 @@ struct AttentionShape {
   AttentionOptions options;
   Heads<const Scalar> q, k, v;
   Index group, rows;  ///< query heads to a key head; rows of a key head: queries times group
+  /// The keys of the blocks blockIdx.y: so many each, from the first one on. Several such shares of a row
+  /// leave sums that attention_combine puts together.
+  Index share, first_key = 0;
 };
 
 /// One key head of a sequence.
@@ -49,15 +52,17 @@ struct AttentionHead {
     return heads.row(sequence, key, head);
   }
 
-  /// The keys that some of the rows [first, last) see, and those that one does.
+  /// The keys of this block's share that some of the rows [first, last) see; those that one row sees.
   __device__ KeyRange keys_of(Index first, Index last) const {
-    return {visible(first).begin, visible(last - 1).end};
+    const Index begin = shape.first_key + blockIdx.y * shape.share;
+    return {std::max(visible(first).begin, begin), std::min(visible(last - 1).end, begin + shape.share)};
   }
   __device__ KeyRange visible(Index row) const {
     return visible_keys(shape.options, query(row), shape.q.tokens, shape.k.tokens);
   }
-  __device__ bool sees(Index row, Index key) const {
-    const KeyRange keys = visible(row);
+  __device__ bool sees(Index row, Index key) const { return sees(row, key, visible(row)); }
+  /// The same where the row's visible keys are known.
+  __device__ bool sees(Index row, Index key, const KeyRange& keys) const {
     if (key < keys.begin || key >= keys.end) return false;
     const std::uint8_t* const allowed = shape.options.mask.row(sequence, query_head(row), query(row));
     return allowed == nullptr || allowed[key * shape.options.mask.key_stride] != 0;
@@ -67,6 +72,14 @@ struct AttentionHead {
     return cap > 0 ? cap * std::tanh(score / cap) : score;
   }
 };
+
+/// Moves to where this block's share of the keys writes: shares lie one behind the other.
+template <class Scalar, class Out>
+__device__ void move_to_share(const AttentionShape<Scalar>& shape, Heads<Out>& out,
+                              Accumulator<Scalar>*& log_sum_exp) {
+  out.data += blockIdx.y * out.batch * out.batch_stride;
+  if (log_sum_exp != nullptr) log_sum_exp += blockIdx.y * shape.q.batch * shape.q.heads * shape.q.tokens;
+}
 
 /// A tile of rows in shared memory; rows that there are not are zeros. The stride is odd, so that a column
 /// lies in different banks.
@@ -179,6 +192,7 @@ template <int tile, class Scalar>
 __global__ void __launch_bounds__(attention_threads)
     attention_forward(AttentionShape<Scalar> shape, Heads<Scalar> out, Accumulator<Scalar>* log_sum_exp) {
   using Sum = Accumulator<Scalar>;
+  move_to_share(shape, out, log_sum_exp);
   constexpr int lanes = attention_threads / tile;
   const Index tiles = (shape.rows + tile - 1) / tile;
   const AttentionHead<Scalar> at(shape, blockIdx.x / tiles);
@@ -243,6 +257,29 @@ __global__ void __launch_bounds__(attention_threads)
   __syncthreads();
   sums.template write<tile>(
       count, [&](Index r) { return at.row_of(out, first + r); }, [&](Index r) { return factors[r]; });
+}
+
+/// Out of what shares of the keys have given, (shares, rows, width) and the logarithms of their weights
+/// (shares, rows), one row to a block, in the order of log_sum_exp: (batch, heads, queries).
+template <class Scalar>
+__global__ void attention_combine(Index shares, const Accumulator<Scalar>* parts,
+                                  const Accumulator<Scalar>* weights, Heads<Scalar> out,
+                                  Accumulator<Scalar>* log_sum_exp) {
+  using Sum = Accumulator<Scalar>;
+  const Index number = blockIdx.x, rows = gridDim.x;
+  const Index query = number % out.tokens, head = number / out.tokens % out.heads;
+  Sum largest = -HUGE_VAL, total = 0;
+  for (Index i = 0; i < shares; ++i) largest = LargestNumber()(largest, weights[i * rows + number]);
+  const Sum shift = largest == Sum(-HUGE_VAL) ? Sum{0} : largest;
+  for (Index i = 0; i < shares; ++i) total += std::exp(weights[i * rows + number] - shift);
+  if (log_sum_exp != nullptr && threadIdx.x == 0) log_sum_exp[number] = largest + std::log(total);
+  Scalar* const to = out.row(number / out.tokens / out.heads, query, head);
+  for (Index column = threadIdx.x; column < out.width; column += blockDim.x) {
+    Sum sum = 0;
+    for (Index i = 0; i < shares; ++i)
+      sum += std::exp(weights[i * rows + number] - shift) * parts[(i * rows + number) * out.width + column];
+    to[column] = scalar_cast<Scalar>(total == 0 ? Sum{0} : sum / total);
+  }
 }
 
 /// What backward is given besides.

@@ -36,10 +36,7 @@ struct WarpRows {
     return __all_sync(0xffffffffu, all);
   }
   __device__ bool sees(int half, Index key) const {
-    if (!there[half] || key < visible[half].begin || key >= visible[half].end) return false;
-    const AttentionMask& mask = at.shape.options.mask;
-    const std::uint8_t* const allowed = mask.row(at.sequence, at.query_head(row[half]), at.query(row[half]));
-    return allowed == nullptr || allowed[key * mask.key_stride] != 0;
+    return there[half] && at.sees(row[half], key, visible[half]);
   }
 };
 
@@ -89,7 +86,8 @@ struct WarpAttention {
       for (int i = 0; i < 4; ++i) sums[block][i] *= factor[i / 2];
   }
 
-  __device__ void finish(const Heads<Scalar>& out, float* log_sum_exp) const {
+  template <class Out>
+  __device__ void finish(const Heads<Out>& out, float* log_sum_exp) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float total = quad_reduce(sum[half], Plus());
@@ -108,11 +106,13 @@ constexpr Index tensor_forward_numbers(int warps) {
   return (warps * warp_rows + 2 * Tile::rows) * Tile::stride;
 }
 
-/// A block to warp_rows rows for each of its warps; the blocks of a head follow one another.
-template <int width, class Scalar>
+/// A block to warp_rows rows for each of its warps; the blocks of a head follow one another. Shares of the
+/// keys are written in float.
+template <int width, class Scalar, class Out>
 __global__ void __launch_bounds__(32 * most_warps)
-    attention_forward_tensor(AttentionShape<Scalar> shape, Heads<Scalar> out, float* log_sum_exp) {
+    attention_forward_tensor(AttentionShape<Scalar> shape, Heads<Out> out, float* log_sum_exp) {
   using Tile = TensorTile<width>;
+  move_to_share(shape, out, log_sum_exp);
   const int rows = static_cast<int>(blockDim.x) / 32 * warp_rows;
   const Index blocks = (shape.rows + rows - 1) / rows;
   const AttentionHead<Scalar> at(shape, blockIdx.x / blocks);

@@ -132,15 +132,16 @@ __device__ void add_visible(float (&sums)[Tile::width_blocks][4], const float (&
 }
 
 /// A lane's part of row `half`, times a factor.
-template <class Tile, class Scalar>
-__device__ void write_row_part(const float (&sums)[Tile::width_blocks][4], int half, float factor, Scalar* to,
+template <class Tile, class Out>
+__device__ void write_row_part(const float (&sums)[Tile::width_blocks][4], int half, float factor, Out* to,
                                Index width) {
 #pragma unroll
   for (int block = 0; block < Tile::width_blocks; ++block) {
     const Index column = column_of(2 * block);
     if (column < width)
-      *reinterpret_cast<std::uint32_t*>(to + column) =
-          pair_of<Scalar>(factor * sums[block][2 * half], factor * sums[block][2 * half + 1]);
+      store<2>(to, column / 2,
+               {scalar_cast<Out>(factor * sums[block][2 * half]),
+                scalar_cast<Out>(factor * sums[block][2 * half + 1])});
   }
 }
 

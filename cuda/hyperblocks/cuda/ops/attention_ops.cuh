@@ -8,6 +8,7 @@
 #include <hyperblocks/cuda/kernels/attention_tensor_backward.cuh>
 #include <hyperblocks/cuda/kernels/lookups.cuh>
 #include <hyperblocks/cuda/ops/element_ops.cuh>
+#include <hyperblocks/cuda/tuning.cuh>
 
 namespace hyperblocks::cuda {
 
@@ -31,9 +32,14 @@ struct AttentionOps {
     }
     with_tile<Scalar>([](auto tile) { return kernels::attention_forward_numbers<tile>; }, q.width, v.width,
                       [&]<int tile>(std::integral_constant<int, tile>, std::size_t shared) {
-                        launch(cuda, kernels::attention_forward<tile, Scalar>,
-                               tiles_of(q.batch * k.heads, shape.rows, tile, shared), shape, out,
-                               log_sum_exp.data());
+                        const Grid grid = tiles_of(q.batch * k.heads, shape.rows, tile, shared);
+                        const auto run = [&](const Grid& blocks, const auto& part, auto to, auto* weights) {
+                          launch(cuda, kernels::attention_forward<tile, Scalar>, blocks, part, to, weights);
+                        };
+                        if constexpr (sizeof(Scalar) == 2)
+                          run(grid, shape, out, log_sum_exp.data());
+                        else
+                          in_shares(cuda, grid, shape, tile, out, log_sum_exp, run);
                       });
   }
 
@@ -71,7 +77,36 @@ struct AttentionOps {
   static kernels::AttentionShape<Scalar> shape_of(const AttentionOptions& options, Heads<const Scalar> q,
                                                   Heads<const Scalar> k, Heads<const Scalar> v) {
     const Index group = q.heads / k.heads;
-    return {options, q, k, v, group, q.tokens * group};
+    return {options, q, k, v, group, q.tokens * group, k.tokens};
+  }
+
+  /// run(grid, shape, out, log_sum_exp) for all keys; where the rows alone would leave much of the GPU idle, as
+  /// in decoding, for shares of whole tiles of keys side by side.
+  template <class Scalar, class Run>
+  static void in_shares(Cuda& cuda, Grid grid, kernels::AttentionShape<Scalar> shape, Index tile,
+                        Heads<Scalar> out, Row<Accumulator<Scalar>> log_sum_exp, Run run) {
+    using Sum = Accumulator<Scalar>;
+    const auto& [options, q, k] = std::tie(shape.options, shape.q, shape.k);
+    const Index begin = visible_keys(options, 0, q.tokens, k.tokens).begin / tile * tile;
+    const Index end = visible_keys(options, q.tokens - 1, q.tokens, k.tokens).end;
+    const Index tiles = (end - begin + tile - 1) / tile;
+    const Index wanted = tuning::attention_blocks_to_processor * cuda.processors() / grid.blocks.x;
+    const Index most = std::clamp<Index>(tiles / tuning::attention_least_tiles, 1, std::max<Index>(wanted, 1));
+    const Index tiles_each = (tiles + most - 1) / most;
+    if (most == 1) return run(grid, shape, out, log_sum_exp.data());
+
+    const ArenaScope scope(cuda);
+    const Index shares = (tiles + tiles_each - 1) / tiles_each, rows = q.batch * q.heads * q.tokens;
+    const auto parts = take<Sum, dyn>(cuda, shares * rows * out.width);
+    const auto weights = take<Sum, dyn>(cuda, shares * rows);
+    shape.first_key = begin, shape.share = tiles_each * tile, grid.blocks.y = static_cast<unsigned>(shares);
+    run(grid, shape,
+        Heads<Sum>{parts.data(), q.batch, q.tokens, q.heads, out.width, q.heads * q.tokens * out.width,
+                   out.width, q.tokens * out.width},
+        weights.data());
+    launch(cuda, kernels::attention_combine<Scalar>,
+           {static_cast<unsigned>(rows), kernels::attention_threads}, shares, parts.data(), weights.data(),
+           out, log_sum_exp.data());
   }
 
   /// Whether every row of heads is whole pieces of 16 bytes, of no more numbers than a warp can keep.
@@ -110,7 +145,12 @@ struct AttentionOps {
       grid.shared = static_cast<std::size_t>(
           kernels::tensor_forward_numbers<kernels::TensorTile<width>>(static_cast<int>(grid.threads.x / 32)) *
           2);
-      launch(cuda, kernels::attention_forward_tensor<width, Scalar>, grid, shape, out, log_sum_exp.data());
+      in_shares(cuda, grid, shape, kernels::TensorTile<width>::rows, out, log_sum_exp,
+                [&](const Grid& blocks, const auto& part, auto to, float* weights) {
+                  using Out = std::remove_pointer_t<decltype(to.data)>;
+                  launch(cuda, kernels::attention_forward_tensor<width, Scalar, Out>, blocks, part, to,
+                         weights);
+                });
     });
   }
 
