@@ -243,7 +243,6 @@ TEST_CASE("which rank vLLM must allow") {
 
 TEST_CASE("patterns: the first in the file's order counts, as regular expressions do in Python") {
   Adapter adapter;
-  const std::string at = "model.layers.0.self_attn.q_proj";
   const auto scale = [&](const std::string& patterns) {
     adapter.write();
     auto text = adapter.config.dump();
@@ -274,7 +273,7 @@ TEST_CASE("every way to be unsupported is an error that names it") {
   const auto field = [](const std::string& key, const nlohmann::json& value) {
     return [=](Adapter& adapter) { adapter.config[key] = value; };
   };
-  const auto tensor = [](const std::string& name, std::vector<Index> shape) {
+  const auto tensor = [](const std::string& name, const std::vector<Index>& shape) {
     return [=](Adapter& adapter) { adapter.tensors[name] = {shape}; };
   };
   const std::string deep = [] {

@@ -95,6 +95,7 @@ TEST_CASE("several callers at once") {
   Threads threads(2);
   std::atomic<int> runs{0};
   std::vector<std::thread> callers;
+  callers.reserve(4);
   for (int caller = 0; caller < 4; ++caller)
     callers.emplace_back([&] {
       for (int call = 0; call < 500; ++call) threads.run(3, [&](Index) { ++runs; });

@@ -78,6 +78,7 @@ struct PooledMlp {
     const Output y = numbers.back().view().template reshape<layers, dyn, Layout::numbers>(count);
     forward(device, params, x, y);
     std::vector<std::vector<typename Model::template Updates<const Scalar>>> adapters;
+    adapters.reserve(texts.size());
     for (Index i = 0; i < count; ++i) adapters.push_back({updates<const Scalar>(y, i)});
     return {std::move(numbers), std::move(adapters)};
   }

@@ -177,6 +177,7 @@ struct RecurrentShine {
         numbers.back().view().template reshape<dyn, Shine::layers, Shine::layer_numbers>(count);
     forward(device, params, {&model, chunks, rotary}, factors);
     std::vector<Updates> parts;
+    parts.reserve(chunks.size());
     for (std::size_t i = 0; i < chunks.size(); ++i)
       parts.push_back(Shine::template updates<const Scalar>(part(factors, i), 0));
     return {std::move(numbers), {std::move(parts)}};

@@ -62,12 +62,13 @@ class ModelDirectory {
     check(index.contains("weight_map"),
           [&] { return Error("no such field", index.where("weight_map"), "an object", "no value"); });
     const JsonObject map = index.object("weight_map");
-    for (const auto& [name, value] : map.fields().items()) {
+    for (const auto& item : map.fields().items()) {
+      const std::string& name = item.key();
       const auto file = map.get<std::string>(name);
       const std::filesystem::path path(file);
       const bool plain = path.filename() == path && file.find('\0') == file.npos;
       check(plain && !file.empty() && file != "." && file != "..", [&] {
-        return Error("a file outside the folder", map.where(name), "a plain file name", detail::shown(value));
+        return Error("a file outside the folder", map.where(name), "a plain file name", detail::shown(file));
       });
       const SafetensorsFile& shard = open(file);
       check(shard.contains(name), [&] {
