@@ -2,10 +2,9 @@
 // Copyright 2026 The hyperblocks authors
 // A hypernetwork reads a document, features or a task's description and writes an adapter; then questions are
 // answered with it and without.
-#include <CLI/CLI.hpp>
-
 #include <hyperblocks/hyperblocks.hpp>
 
+#include "../command_line.hpp"
 #include "program.hpp"
 
 #ifdef HYPERBLOCKS_HYPERNET
@@ -66,15 +65,7 @@ int main(int count, char** arguments) {
   app.add_option("--threads", options.threads, "0: one for each core")
       ->check(CLI::Range(hb::Index{0}, hb::Index{1024}))
       ->capture_default_str();
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
     hb::example::run<adapter_base, adapter_net, adapter_net_context, adapter_encoder>(options);
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

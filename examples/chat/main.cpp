@@ -3,7 +3,6 @@
 // Talk to a model from a Hugging Face folder or a GGUF file: one prompt (--prompt, --raw) or a conversation.
 #include <algorithm>
 #include <chrono>
-#include <CLI/CLI.hpp>
 #include <optional>
 
 #include <hyperblocks/hyperblocks.hpp>
@@ -11,6 +10,7 @@
 #include <hyperblocks/io/load_decoder.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
 
+#include "../command_line.hpp"
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
 
@@ -240,22 +240,13 @@ int main(int count, char** arguments) {
       ->check(CLI::IsMember({"auto", "float", "bf16"}))
       ->capture_default_str();
   app.add_flag("--quiet", options.quiet, "print the text alone");
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  if (options.greedy) options.sampling.temperature = 0;
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
+    if (options.greedy) options.sampling.temperature = 0;
     static_cast<void>(hb::Sampler(options.sampling));
     hb::check_spec(chat_base, hb::decoder_spec(options.path), options.path);
     if (options.weights == "bf16" || (options.weights == "auto" && hb::example::stores_bf16(options.path)))
       Chat<hb::bf16>(options).run();
     else
       Chat<float>(options).run();
-    hb::example::flush_output();
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

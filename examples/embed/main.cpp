@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // Prints the embedding of each line of a file as a JSON array on a line.
-#include <CLI/CLI.hpp>
 
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_text_encoder.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
 
+#include "../command_line.hpp"
 #include "../streams.hpp"
 
 #ifdef HYPERBLOCKS_BASE_CONFIG
@@ -32,13 +32,8 @@ int main(int count, char** arguments) {
   app.add_flag_callback(
       "--normalise", [&] { options.length = 1; }, "vectors of length one");
   app.add_option("file", file, "the texts, in UTF-8; - is standard input")->required();
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  options.pooling = poolings.at(pooling);
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
+    options.pooling = poolings.at(pooling);
     using Encoder = hb::TextEncoder<embed_encoder, float, hb::Cpu>;
     hb::Cpu cpu;
     const hb::Tokenizer tokenizer = hb::load_tokenizer(model);
@@ -51,9 +46,5 @@ int main(int count, char** arguments) {
       for (std::size_t i = 0; i < vector.size(); ++i) std::cout << (i == 0 ? "[" : ", ") << vector[i];
       std::cout << "]\n";
     });
-    hb::example::flush_output();
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

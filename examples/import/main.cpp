@@ -2,12 +2,11 @@
 // Copyright 2026 The hyperblocks authors
 // Public checkpoints of hypernetworks become hypernet.json and hypernet.safetensors, which programs of this
 // library load: PyTorch's files are read as data, nothing in them is executed.
-#include <CLI/CLI.hpp>
-#include <csignal>
 #include <iostream>
 
 #include <hyperblocks/io/configs.hpp>
 
+#include "../command_line.hpp"
 #include "import_doc_to_lora.hpp"
 #include "import_shine.hpp"
 #include "import_text_to_lora.hpp"
@@ -78,17 +77,8 @@ int main(int count, char** arguments) {
     command->add_option("--set", options.set, "NAME=VALUE, what the files do not say:" + names);
     commands.emplace_back(command, &system);
   }
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error that leaves no parts
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
     for (const auto& [command, system] : commands)
       if (command->parsed()) import_checkpoint(*system, options);
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -3,14 +3,13 @@
 // Adapters in files: looked into, converted, merged, compressed, concatenated, and checked against a model.
 // A path that ends in .gguf is an adapter of llama.cpp, a folder one of PEFT; models of all shapes.
 #include <charconv>
-#include <CLI/CLI.hpp>
-#include <csignal>
 #include <iostream>
 
 #include <hyperblocks/lora/compose.hpp>
 #include <hyperblocks/lora/compress.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
 
+#include "../command_line.hpp"
 #include "check.hpp"
 #include "inspect.hpp"
 #include "merge_directory.hpp"
@@ -212,17 +211,8 @@ int main(int count, char** arguments) {
   CLI::App app("Adapters of language models: a folder is PEFT's, a path that ends in .gguf llama.cpp's.");
   Options options;
   const auto commands = add_commands(app, options);
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error that leaves no parts
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
     for (const auto& [command, run] : commands)
       if (command->parsed()) run(options);
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -2,11 +2,11 @@
 // Copyright 2026 The hyperblocks authors
 // Prints the ids of each line of a file on a line, or, the other way round, the text of each line of ids.
 #include <charconv>
-#include <CLI/CLI.hpp>
 #include <sstream>
 
 #include <hyperblocks/text/load_tokenizer.hpp>
 
+#include "../command_line.hpp"
 #include "../streams.hpp"
 
 namespace hb = hyperblocks;
@@ -48,12 +48,7 @@ int main(int count, char** arguments) {
   app.add_flag("--decode", decode, "the file holds ids: print their text");
   app.add_flag("-z,--null", null, "lines end with a zero byte, not with a new line");
   app.add_option("file", file, "the text, in UTF-8; - is standard input")->required();
-  try {
-    app.parse(count, arguments);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
-  }
-  try {
+  return hb::example::run_program(app, count, arguments, [&] {
     const hb::Tokenizer tokenizer = hb::load_tokenizer(path);
     const char end = null ? '\0' : '\n';
     hb::example::each_line(file, end, [&](const std::string& line, std::size_t number) {
@@ -61,9 +56,5 @@ int main(int count, char** arguments) {
                            : ids_of(tokenizer, line, special))
                 << end;
     });
-    hb::example::flush_output();
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
+  });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// The Cuda device itself: transfers through pinned memory of any size and in any order, several devices in one
-// process, work that is recorded and run again, what it may not do.
+// The Cuda device itself: transfers through pinned memory of any size and in any order, several devices in
+// one process, work that is recorded and run again, what it may not do.
 #include <numeric>
 
 #include "twins.hpp"
@@ -42,8 +42,8 @@ TEST_CASE("transfers of any size, and many that nobody waits for") {
   }
   bool same = true;
   for (int i = 59; i >= 0; --i)
-    same = same && downloaded(cuda, many[static_cast<std::size_t>(i)]) ==
-                       counted(30000 + i, static_cast<float>(i));
+    same = same &&
+           downloaded(cuda, many[static_cast<std::size_t>(i)]) == counted(30000 + i, static_cast<float>(i));
   CHECK(same);
   Numbers none(cuda, 0);
   none.upload(cuda, std::vector<float>());

@@ -4,6 +4,7 @@
 // comparison of all that a run gives on Cuda, in double and in float, with the Cpu's in double.
 #pragma once
 
+#include <hyperblocks/hypernets/factor_layout.hpp>
 #include <hyperblocks/models/decoder.hpp>
 
 #include "twins.hpp"

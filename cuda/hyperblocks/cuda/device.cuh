@@ -3,7 +3,8 @@
 // Cuda: one GPU's stream, cuBLASLt handle with its workspace and the plans of its products, pinned memory for
 // transfers, and an arena.
 // Several may live in one process, on one GPU or on several; each is given work by one host thread at a time.
-// Nothing is global. Work is asynchronous, uploads too; what kernels find wrong is thrown when the host waits.
+// Nothing is global. Work is asynchronous, uploads too; what kernels find wrong is thrown when the host
+// waits.
 #pragma once
 
 #include <array>

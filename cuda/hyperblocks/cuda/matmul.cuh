@@ -44,17 +44,16 @@ struct Matmul {
     cuda.select();
     const Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> description = describe();
     const Layout a_layout = layout(a), b_layout = layout(b), c_layout = layout(c);
-    const auto known = cuda.plans().find(key());
-    const cublasLtMatmulAlgo_t algorithm =
-        known != cuda.plans().end() ? known->second
-                                    : cuda.plans()
-                                          .emplace(key(), choose(cuda, description.handle, a_layout.handle,
-                                                                 b_layout.handle, c_layout.handle))
-                                          .first->second;
+    const Cuda::ProductKey wanted = key();
+    auto plan = cuda.plans().find(wanted);
+    if (plan == cuda.plans().end()) {
+      const auto chosen = choose(cuda, description.handle, a_layout.handle, b_layout.handle, c_layout.handle);
+      plan = cuda.plans().emplace(wanted, chosen).first;
+    }
     const auto own_alpha = static_cast<Sum>(alpha), own_beta = static_cast<Sum>(beta);
     check(cublasLtMatmul(cuda.products(), description.handle, &own_alpha, a.data, a_layout.handle, b.data,
                          b_layout.handle, &own_beta, c.data, c_layout.handle, c.data, c_layout.handle,
-                         &algorithm, cuda.workspace().bytes.get(), cuda.workspace().size, cuda.stream()));
+                         &plan->second, cuda.workspace().bytes.get(), cuda.workspace().size, cuda.stream()));
   }
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Constants that only measurements can set: bench/gpu shows what they are worth. Those here are estimates that
-// no GPU has seen yet.
+// Constants that only measurements can set: bench/gpu shows what they are worth. Those here are estimates
+// that no GPU has seen yet.
 #pragma once
 
 #include <hyperblocks/core/shape.hpp>

@@ -14,12 +14,6 @@ struct Identity {
     return x;
   }
 };
-struct Sum2 {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return a + b;
-  }
-};
 struct Square {
   __device__ double operator()(double x) const { return x * x; }
 };

@@ -80,8 +80,8 @@ struct AttentionOps {
     return {options, q, k, v, group, q.tokens * group, k.tokens};
   }
 
-  /// run(grid, shape, out, log_sum_exp) for all keys; where the rows alone would leave much of the GPU idle, as
-  /// in decoding, for shares of whole tiles of keys side by side.
+  /// run(grid, shape, out, log_sum_exp) for all keys; where the rows alone would leave much of the GPU idle,
+  /// as in decoding, for shares of whole tiles of keys side by side.
   template <class Scalar, class Run>
   static void in_shares(Cuda& cuda, Grid grid, kernels::AttentionShape<Scalar> shape, Index tile,
                         Heads<Scalar> out, Row<Accumulator<Scalar>> log_sum_exp, Run run) {
@@ -91,7 +91,8 @@ struct AttentionOps {
     const Index end = visible_keys(options, q.tokens - 1, q.tokens, k.tokens).end;
     const Index tiles = (end - begin + tile - 1) / tile;
     const Index wanted = tuning::attention_blocks_to_processor * cuda.processors() / grid.blocks.x;
-    const Index most = std::clamp<Index>(tiles / tuning::attention_least_tiles, 1, std::max<Index>(wanted, 1));
+    const Index most =
+        std::clamp<Index>(tiles / tuning::attention_least_tiles, 1, std::max<Index>(wanted, 1));
     const Index tiles_each = (tiles + most - 1) / most;
     if (most == 1) return run(grid, shape, out, log_sum_exp.data());
 
@@ -139,19 +140,19 @@ struct AttentionOps {
   template <class Scalar>
   static void attention_tensor(Cuda& cuda, const kernels::AttentionShape<Scalar>& shape, Heads<Scalar> out,
                                Row<float> log_sum_exp) {
-    with_width<64, 128, 256>(std::max(shape.q.width, shape.v.width), [&]<int width>(
-                                                                         std::integral_constant<int, width>) {
-      Grid grid = warps_of(shape.q.batch * shape.k.heads, shape.rows);
-      grid.shared = static_cast<std::size_t>(
-          kernels::tensor_forward_numbers<kernels::TensorTile<width>>(static_cast<int>(grid.threads.x / 32)) *
-          2);
-      in_shares(cuda, grid, shape, kernels::TensorTile<width>::rows, out, log_sum_exp,
-                [&](const Grid& blocks, const auto& part, auto to, float* weights) {
-                  using Out = std::remove_pointer_t<decltype(to.data)>;
-                  launch(cuda, kernels::attention_forward_tensor<width, Scalar, Out>, blocks, part, to,
-                         weights);
-                });
-    });
+    with_width<64, 128, 256>(
+        std::max(shape.q.width, shape.v.width), [&]<int width>(std::integral_constant<int, width>) {
+          Grid grid = warps_of(shape.q.batch * shape.k.heads, shape.rows);
+          grid.shared = static_cast<std::size_t>(kernels::tensor_forward_numbers<kernels::TensorTile<width>>(
+                                                     static_cast<int>(grid.threads.x / 32)) *
+                                                 2);
+          in_shares(cuda, grid, shape, kernels::TensorTile<width>::rows, out, log_sum_exp,
+                    [&](const Grid& blocks, const auto& part, auto to, float* weights) {
+                      using Out = std::remove_pointer_t<decltype(to.data)>;
+                      launch(cuda, kernels::attention_forward_tensor<width, Scalar, Out>, blocks, part, to,
+                             weights);
+                    });
+        });
   }
 
   template <class Scalar>

@@ -42,7 +42,7 @@ void with_packs(F f, Index columns, const First* first, const Scalar*... data) {
 struct ElementOps {
   template <RealScalar Scalar>
   static void add(Cuda& cuda, Row<const Scalar> a, Row<const Scalar> b, Row<Scalar> y) {
-    map(cuda, kernels::Sum2(), y.size(), y.data(), a.data(), b.data());
+    map(cuda, kernels::Plus(), y.size(), y.data(), a.data(), b.data());
   }
 
   template <RealScalar Scalar>
