@@ -8,6 +8,8 @@
 
 #include <cmath>
 
+#include "support/worse.hpp"
+
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
 
@@ -60,7 +62,8 @@ struct Case {
   double error() const {
     double difference = 0, largest = 0;
     for (Index i = 0; i < found.size(); ++i) {
-      difference = std::max(difference, std::abs(static_cast<double>(found.data()[i]) - expected.data()[i]));
+      difference =
+          hb::test::worse(difference, std::abs(static_cast<double>(found.data()[i]) - expected.data()[i]));
       largest = std::max(largest, std::abs(static_cast<double>(expected.data()[i])));
     }
     return difference / largest;

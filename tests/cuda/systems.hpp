@@ -4,9 +4,10 @@
 // comparison of all that a run gives on Cuda, in double and in float, with the Cpu's in double.
 #pragma once
 
-#include <hyperblocks/hypernets/factor_layout.hpp>
+#include <hyperblocks/lora/adapter.hpp>
 #include <hyperblocks/models/decoder.hpp>
 
+#include "support/worse.hpp"
 #include "twins.hpp"
 
 namespace hyperblocks::test {
@@ -55,7 +56,7 @@ inline double relative_error(const std::vector<double>& found, const std::vector
   double difference = 0, largest = 0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double error = std::abs(found[i] - expected[i]);
-    difference = error <= difference ? difference : error;
+    difference = worse(difference, error);
     largest = std::max(largest, std::abs(expected[i]));
   }
   REQUIRE(largest > 1e-3);

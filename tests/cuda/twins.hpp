@@ -16,6 +16,8 @@
 #include <hyperblocks/cuda/cuda.cuh>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
+#include "support/worse.hpp"
+
 namespace hyperblocks::test {
 
 /// How far a scalar may be from double.
@@ -75,7 +77,7 @@ class Twins {
       if (std::isfinite(expected)) {
         largest = std::max(largest, std::abs(expected));
         const double error = std::abs(found - expected);
-        difference = error <= difference ? difference : error;
+        difference = worse(difference, error);
       } else if (std::isnan(expected) != std::isnan(found) || (std::isinf(expected) && found != expected)) {
         return INFINITY;
       }

@@ -8,6 +8,7 @@
 #include <hyperblocks/hypernets/pieces.hpp>
 
 #include "../support/block_check.hpp"
+#include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
@@ -142,7 +143,7 @@ void check_gradients() {
   REQUIRE(once.size() == twice.size());
   double worst = 0;
   for (std::size_t i = 0; i < once.size(); ++i)
-    worst = std::max(worst, std::abs(twice[i] - 2 * once[i]) / (1 + std::abs(once[i])));
+    worst = hb::test::worse(worst, std::abs(twice[i] - 2 * once[i]) / (1 + std::abs(once[i])));
   CHECK(worst < 1e-12);
 }
 

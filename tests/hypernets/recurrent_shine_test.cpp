@@ -5,6 +5,7 @@
 #include <hyperblocks/hypernets/recurrent_shine.hpp>
 
 #include "../support/block_check.hpp"
+#include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
@@ -101,7 +102,7 @@ TEST_CASE("gradients through three chunks agree with finite differences, and add
   hb::visit(
       [&](const std::string&, auto& gradient) {
         for (const double twice : gradient.span()) {
-          worst = std::max(worst, std::abs(twice - 2 * once[i]) / (1 + std::abs(once[i])));
+          worst = hb::test::worse(worst, std::abs(twice - 2 * once[i]) / (1 + std::abs(once[i])));
           ++i;
         }
       },

@@ -5,6 +5,7 @@
 #include <hyperblocks/hypernets/shine.hpp>
 
 #include "../support/block_check.hpp"
+#include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
@@ -139,7 +140,7 @@ TEST_CASE("Shine's gradients agree with finite differences") {
   hb::visit(
       [&](const std::string&, auto& gradient) {
         for (const double twice : gradient.span()) {
-          worst = std::max(worst, std::abs(twice - 2 * once[i]) / (1 + std::abs(once[i])));
+          worst = hb::test::worse(worst, std::abs(twice - 2 * once[i]) / (1 + std::abs(once[i])));
           ++i;
         }
       },
@@ -182,9 +183,9 @@ TEST_CASE("generate: texts together as alone, and the same adapter on the host")
       const auto& own = found.linears.at(place);
       REQUIRE(own.a.size() == factors.a.size());
       for (std::size_t i = 0; i < own.a.size(); ++i)
-        worst = std::max(worst, std::abs(double(own.a[i]) - factors.a[i]));
+        worst = hb::test::worse(worst, std::abs(double(own.a[i]) - factors.a[i]));
       for (std::size_t i = 0; i < own.b.size(); ++i)
-        worst = std::max(worst, std::abs(double(own.b[i]) - factors.b[i]));
+        worst = hb::test::worse(worst, std::abs(double(own.b[i]) - factors.b[i]));
       CHECK(own.bias.size() == factors.bias.size());
     }
     CHECK(worst <= most);

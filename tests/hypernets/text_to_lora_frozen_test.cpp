@@ -2,6 +2,7 @@
 // Copyright 2026 The hyperblocks authors
 // TextToLora with frozen weights against the same with trainable ones.
 #include "../support/text_to_lora_case.hpp"
+#include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
@@ -42,7 +43,8 @@ TEST_CASE_TEMPLATE("frozen weights give the same factors, and gradients of the e
   const auto close = [&](const auto& found, const auto& expected) {
     double difference = 0, largest = 0;
     for (Index i = 0; i < found.size(); ++i) {
-      difference = std::max(difference, std::abs(double(found.data()[i]) - double(expected.data()[i])));
+      difference =
+          hb::test::worse(difference, std::abs(double(found.data()[i]) - double(expected.data()[i])));
       largest = std::max(largest, std::abs(double(expected.data()[i])));
     }
     CHECK(difference < most * largest);

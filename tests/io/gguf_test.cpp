@@ -8,6 +8,8 @@
 #include <hyperblocks/io/gguf.hpp>
 #include <hyperblocks/io/safetensors.hpp>
 
+#include "support/worse.hpp"
+
 namespace hb = hyperblocks;
 
 namespace {
@@ -88,7 +90,7 @@ TEST_CASE_TEMPLATE("every block format expands as in the package gguf", Scalar, 
     for (std::size_t i = 0; i < found.size(); ++i) {
       const auto number = hb::scalar_cast<double>(wanted[i]);
       largest = std::max(largest, std::abs(number));
-      error = std::max(error, std::abs(hb::scalar_cast<double>(found[i]) - number));
+      error = hb::test::worse(error, std::abs(hb::scalar_cast<double>(found[i]) - number));
     }
     const double rounding = sizeof(Scalar) == 2 ? 0x1p-8 : 1e-7;  // a fused product may round otherwise
     CHECK(error <= rounding * largest);

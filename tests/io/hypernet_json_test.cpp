@@ -98,8 +98,10 @@ TEST_CASE("what cannot be is an error that names file and field") {
     CHECK_MESSAGE(error.find(expected) != std::string::npos, error);
     CHECK_MESSAGE(error.find("some.json") != std::string::npos, error);
   };
-  const auto of_shine = [&](auto pointer, auto value, auto text) { refused(pointer, value, text, good); };
-  const auto of_document = [&](auto pointer, auto value, auto text) {
+  const auto of_shine = [&](auto pointer, const auto& value, auto text) {
+    refused(pointer, value, text, good);
+  };
+  const auto of_document = [&](auto pointer, const auto& value, auto text) {
     refused(pointer, value, text, document_json);
   };
   of_shine("/format", 2, "an unknown format (some.json: 'format'): expected 1, found 2");

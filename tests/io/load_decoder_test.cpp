@@ -7,6 +7,7 @@
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
 #include "support/folder.hpp"
+#include "support/worse.hpp"
 
 namespace hb = hyperblocks;
 namespace fs = std::filesystem;
@@ -93,7 +94,7 @@ void check_gguf(const std::string& model) {
     REQUIRE(expected[name].size() == numbers.size());
     double error = 0;
     for (std::size_t i = 0; i < numbers.size(); ++i)
-      error = std::max(error, static_cast<double>(std::abs(numbers[i] - expected[name][i])));
+      error = hb::test::worse(error, static_cast<double>(std::abs(numbers[i] - expected[name][i])));
     CHECK(error <= 0x1p-10);
     expected.erase(name);
   });

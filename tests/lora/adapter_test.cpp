@@ -8,6 +8,8 @@
 
 #include <hyperblocks/hyperblocks.hpp>
 
+#include "support/worse.hpp"
+
 namespace hb = hyperblocks;
 using hb::Adapter, hb::AdapterSpec, hb::Cpu, hb::dyn, hb::Error, hb::FactorForm, hb::Index, hb::Projection;
 
@@ -66,7 +68,7 @@ bool same(const std::vector<float>& a, const std::vector<float>& b) {
 double difference(const std::vector<float>& a, const std::vector<float>& b) {
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, std::abs(static_cast<double>(a[i]) - b[i]));
+    worst = hb::test::worse(worst, std::abs(static_cast<double>(a[i]) - b[i]));
   return worst;
 }
 

@@ -49,6 +49,7 @@ std::vector<double> squared_singular_values(std::vector<double> matrix, Index ro
         }
       }
   std::vector<double> squares;
+  squares.reserve(static_cast<std::size_t>(rows));
   for (Index i = 0; i < rows; ++i) squares.push_back(dot(i, i));
   std::sort(squares.begin(), squares.end(), std::greater<>());
   return squares;

@@ -10,6 +10,8 @@
 #include <hyperblocks/ops/cpu/cpu.hpp>
 #include <hyperblocks/ops/ops.hpp>
 
+#include "support/worse.hpp"
+
 using namespace hyperblocks;
 
 namespace {
@@ -98,7 +100,7 @@ struct Layer {
   void check() const {
     double worst = 0, largest = 1;
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      worst = std::max(worst, std::abs(scalar_cast<double>(y.span()[i]) - expected[i]));
+      worst = test::worse(worst, std::abs(scalar_cast<double>(y.span()[i]) - expected[i]));
       largest = std::max(largest, std::abs(expected[i]));
     }
     CHECK(worst / largest < tolerance<S>());

@@ -376,10 +376,10 @@ TEST_CASE_TEMPLATE("NaN and infinity reach their row, and no other", T, float, b
 }
 
 TEST_CASE("half panels hold every number") {
-  std::vector<half> weight;
-  for (std::uint32_t bits = 0; bits < 0x10000u; ++bits)
-    weight.push_back(half::from_bits(static_cast<std::uint16_t>(bits)));
   const Index n = 0x10000;
+  std::vector<half> weight(n);
+  for (std::size_t bits = 0; bits < weight.size(); ++bits)
+    weight[bits] = half::from_bits(static_cast<std::uint16_t>(bits));
   for (const Isa isa : isas()) {
     std::vector<float> y(n);
     const float one = 1.0f;

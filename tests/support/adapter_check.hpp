@@ -12,6 +12,8 @@
 #include <hyperblocks/core/random.hpp>
 #include <hyperblocks/lora/host_adapter.hpp>
 
+#include "worse.hpp"
+
 namespace hyperblocks::test {
 
 inline HostFactors drawn_factors(Random& random, LinearSize size, Index rank, double scale,
@@ -44,7 +46,7 @@ double relative_difference(const Found& found, const Expected& expected) {
   REQUIRE(std::size(found) == std::size(expected));
   double worst = 0, most = 1e-30;
   for (std::size_t i = 0; i < std::size(expected); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(found[i]) - static_cast<double>(expected[i])));
+    worst = worse(worst, std::abs(static_cast<double>(found[i]) - static_cast<double>(expected[i])));
     most = std::max(most, std::abs(static_cast<double>(expected[i])));
   }
   return worst / most;

@@ -10,6 +10,7 @@
 
 #include "../../examples/adapter/program.hpp"
 #include "folder.hpp"
+#include "worse.hpp"
 
 namespace hyperblocks::test {
 
@@ -58,7 +59,7 @@ inline double differs(const std::filesystem::path& path, const std::string& name
   for (std::size_t i = 0; i < count; ++i) {
     const double number = all.numbers[static_cast<std::size_t>(part) * count + i];
     const double distance = std::abs(found.numbers[i] - number);
-    difference = distance <= difference ? difference : distance;  // NaN counts
+    difference = worse(difference, distance);
     largest = std::max(largest, std::abs(number));
   }
   return difference / largest;

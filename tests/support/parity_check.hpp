@@ -17,6 +17,7 @@
 #include <hyperblocks/io/safetensors.hpp>
 
 #include "block_case.hpp"
+#include "worse.hpp"
 
 namespace hyperblocks::test {
 
@@ -68,7 +69,7 @@ class Fixture {
     double difference = 0, magnitude = 0;
     for (std::size_t i = 0; i < found.size(); ++i) {
       const double distance = std::abs(static_cast<double>(found[i]) - static_cast<double>(expected[i]));
-      difference = distance <= difference ? difference : distance;  // NaN counts
+      difference = worse(difference, distance);
       magnitude = std::max(magnitude, std::abs(static_cast<double>(expected[i])));
     }
     const double error = difference / (magnitude > 0 ? magnitude : largest("gradients."));

@@ -14,6 +14,8 @@
 #include <hyperblocks/core/random.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 
+#include "worse.hpp"
+
 namespace hyperblocks::test {
 
 template <class S>
@@ -60,7 +62,7 @@ void check_everywhere(const std::vector<double>& expected, double tolerance, F f
       double worst = 0;
       for (std::size_t i = 0; i < found.size(); ++i) {
         const double difference = std::abs(found[i] - expected[i]) / (1 + std::abs(expected[i]));
-        worst = difference <= worst ? worst : difference;  // NaN counts
+        worst = worse(worst, difference);
       }
       INFO(name(isa));
       CHECK(worst <= tolerance);
@@ -81,7 +83,7 @@ void check_gradient(std::span<double> values, std::span<const double> gradient, 
     const double below = loss();
     values[i] = value;
     const double error = std::abs((above - below) / (2 * step) - gradient[i]) / (1 + std::abs(gradient[i]));
-    worst = error <= worst ? worst : error;
+    worst = worse(worst, error);
   }
   CHECK(worst < 1e-7);
 }

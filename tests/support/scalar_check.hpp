@@ -6,6 +6,7 @@
 
 #include "block_check.hpp"
 #include "every_block.hpp"
+#include "worse.hpp"
 
 namespace hyperblocks::test {
 
@@ -23,7 +24,7 @@ inline double relative_error(const std::vector<double>& expected, const std::vec
   double difference = 0, largest = 1;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double error = std::abs(expected[i] - found[i]);
-    difference = error <= difference ? difference : error == error ? error : HUGE_VAL;
+    difference = worse(difference, error);
     largest = std::max(largest, std::abs(expected[i]));
   }
   return difference / largest;

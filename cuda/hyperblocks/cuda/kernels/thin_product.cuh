@@ -7,37 +7,16 @@
 // as they begin: who waits does so for blocks that run already.
 #pragma once
 
-#include <array>
 #include <bit>
 
-#include <hyperblocks/cuda/kernels/packs.cuh>
+#include <hyperblocks/cuda/kernels/fused_update.cuh>
 #include <hyperblocks/cuda/launch.cuh>
 #include <hyperblocks/cuda/tensor_core.cuh>
-#include <hyperblocks/ops/low_rank.hpp>
 
 namespace hyperblocks::cuda::kernels {
 
-inline constexpr int thin_warps = 4, thin_threads = 32 * thin_warps, most_thin_tokens = 16,
-                     most_thin_updates = 16;
+inline constexpr int thin_warps = 4, thin_threads = 32 * thin_warps, most_thin_tokens = 16;
 inline constexpr Index thin_columns = 32;  ///< of x and W, that a warp multiplies at a time
-
-template <class Scalar>
-struct ThinUpdate {
-  const Scalar *a = nullptr, *b = nullptr, *c = nullptr;  ///< A and B, or C, or all
-  Index rank = 0, first_vector = 0;                       ///< where its vectors stand among all
-  FactorForm a_form = FactorForm::rows, b_form = FactorForm::columns;
-  float scale = 1;
-  Index first_row = 0, rows = 0;
-
-  __device__ bool serves(Index token) const { return token >= first_row && token < first_row + rows; }
-  /// The k-th number of A's j-th vector, and of B's.
-  __device__ float a_of(Index j, Index k, Index in) const {
-    return wide(a_form == FactorForm::rows ? a[j * in + k] : a[k * rank + j]);
-  }
-  __device__ float b_of(Index j, Index k, Index out) const {
-    return wide(b_form == FactorForm::rows ? b[j * out + k] : b[k * rank + j]);
-  }
-};
 
 /// What blocks tell one another; zeros before a launch, and after it.
 struct ThinProgress {
@@ -46,18 +25,14 @@ struct ThinProgress {
 
 template <class Scalar>
 struct ThinProduct {
-  const Scalar *x, *weight, *bias;
-  Scalar* y;
-  Index tokens, in, out;
-  Index vectors = 0;        ///< of all updates
+  FusedProduct<Scalar> all;
   float* shrunk = nullptr;  ///< (vectors, most_thin_tokens): scale x A^T
-  Index producers = 0;
+  Index producers = 0;      ///< blocks that compute it
   ThinProgress* progress = nullptr;
-  int update_count = 0;
-  ThinUpdate<Scalar> updates[most_thin_updates] = {};
 };
 
-/// Over a block, for its first thread; `partial` has a number for each warp.
+/// Over a block, for its first thread; `partial` has a number for each warp. (CUB's would be declared
+/// __shared__, which the emulator has once for all blocks, and these run in turns there.)
 __device__ inline float thin_sum(float value, float* partial) {
   for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
   __syncthreads();
@@ -71,15 +46,15 @@ __device__ inline float thin_sum(float value, float* partial) {
 /// scale x A^T for the vectors first, first + producers ...
 template <class Scalar>
 __device__ void shrink_vectors(const ThinProduct<Scalar>& product, Index first, float* partial) {
-  for (Index vector = first; vector < product.vectors; vector += product.producers) {
+  const FusedProduct<Scalar>& all = product.all;
+  for (Index vector = first; vector < all.vectors; vector += product.producers) {
     int number = 0;
-    while (number + 1 < product.update_count && product.updates[number + 1].first_vector <= vector) ++number;
-    const ThinUpdate<Scalar>& update = product.updates[number];
+    while (number + 1 < all.update_count && all.updates[number + 1].first_vector <= vector) ++number;
+    const FusedUpdate<Scalar>& update = all.updates[number];
     for (Index token = update.first_row; token < update.first_row + update.rows; ++token) {
       float sum = 0;
-      for (Index k = threadIdx.x; k < product.in; k += thin_threads)
-        sum += wide(product.x[token * product.in + k]) *
-               update.a_of(vector - update.first_vector, k, product.in);
+      for (Index k = threadIdx.x; k < all.in; k += thin_threads)
+        sum += wide(all.x[token * all.in + k]) * wide(update.a_of(vector - update.first_vector, k, all.in));
       sum = thin_sum(sum, partial);
       if (threadIdx.x == 0) product.shrunk[vector * most_thin_tokens + token] = update.scale * sum;
     }
@@ -101,7 +76,7 @@ __device__ std::array<std::uint32_t, 4> load_pairs(const Scalar* row, Index colu
 /// numbers of a row stand for the columns that two small products want of it, the same for x and W: the order
 /// of a sum's terms is free.
 template <int groups, int octets, class Scalar>
-__device__ void multiply_weight(const ThinProduct<Scalar>& product, Index first_row,
+__device__ void multiply_weight(const FusedProduct<Scalar>& product, Index first_row,
                                 float (&sums)[groups][octets][4]) {
   constexpr int ahead = 4;  // columns that are on their way at once, times thin_columns
   const Index warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, thread = threadIdx.x % 4;
@@ -143,24 +118,26 @@ __device__ void multiply_weight(const ThinProduct<Scalar>& product, Index first_
 /// What is added to y(token, row).
 template <class Scalar>
 __device__ float added(const ThinProduct<Scalar>& product, Index token, Index row) {
-  float sum = product.bias != nullptr ? wide(product.bias[row]) : 0.0f;
-  for (int i = 0; i < product.update_count; ++i) {
-    const ThinUpdate<Scalar>& update = product.updates[i];
+  const FusedProduct<Scalar>& all = product.all;
+  float sum = all.constant(token, row);
+  for (int i = 0; i < all.update_count; ++i) {
+    const FusedUpdate<Scalar>& update = all.updates[i];
     if (!update.serves(token)) continue;
     for (Index j = 0; j < update.rank; ++j) {
       const volatile float* const shrunk =
           product.shrunk + (update.first_vector + j) * most_thin_tokens + token;
-      sum += *shrunk * update.b_of(j, row, product.out);
+      sum += *shrunk * wide(update.b_of(j, row, all.out));
     }
-    if (update.c != nullptr) sum += wide(update.c[row]);
   }
   return sum;
 }
 
 /// A block to 16 `groups` rows of W.
 template <int groups, int octets, class Scalar>
-__global__ void __launch_bounds__(thin_threads) thin_product(ThinProduct<Scalar> product) {
+__global__ void __launch_bounds__(thin_threads)
+    thin_product(const __grid_constant__ ThinProduct<Scalar> product) {
   constexpr int rows = 16 * groups, tokens = 8 * octets;
+  const FusedProduct<Scalar>& all = product.all;
   float* const shared = shared_memory<float>();  // (warps, rows, tokens), then a few
   float* const few = shared + thin_warps * rows * tokens;
   if (threadIdx.x == 0) few[thin_warps] = std::bit_cast<float>(atomicAdd(&product.progress->begun, 1u));
@@ -169,7 +146,7 @@ __global__ void __launch_bounds__(thin_threads) thin_product(ThinProduct<Scalar>
   if (number < product.producers) shrink_vectors(product, number, few);
 
   float sums[groups][octets][4] = {};
-  multiply_weight(product, first_row, sums);
+  multiply_weight(all, first_row, sums);
   const Index warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, thread = threadIdx.x % 4;
 #pragma unroll
   for (int j = 0; j < groups; ++j)
@@ -181,16 +158,16 @@ __global__ void __launch_bounds__(thin_threads) thin_product(ThinProduct<Scalar>
             sums[j][k][i];
   if (threadIdx.x == 0) {
     const volatile unsigned* const vectors = &product.progress->vectors;
-    while (*vectors < product.vectors) pause();
+    while (*vectors < all.vectors) pause();
     __threadfence();
   }
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < rows * tokens; i += thin_threads) {
     const int row = i % rows, token = i / rows;
-    if (first_row + row >= product.out || token >= product.tokens) continue;
+    if (first_row + row >= all.out || token >= all.tokens) continue;
     float sum = added(product, token, first_row + row);
     for (int j = 0; j < thin_warps; ++j) sum += shared[(j * rows + row) * tokens + token];
-    product.y[token * product.out + first_row + row] = scalar_cast<Scalar>(sum);
+    all.y[token * all.out + first_row + row] = scalar_cast<Scalar>(sum);
   }
   __syncthreads();
   if (threadIdx.x == 0 && atomicAdd(&product.progress->done, 1u) + 1 == gridDim.x)

@@ -5,6 +5,7 @@
 // scalar rounded to it.
 #pragma once
 
+#include <hyperblocks/cuda/kernels/extended_product.cuh>
 #include <hyperblocks/cuda/kernels/strided.cuh>
 #include <hyperblocks/cuda/kernels/thin_product.cuh>
 #include <hyperblocks/cuda/matmul.cuh>
@@ -102,7 +103,7 @@ struct ProductOps {
       launch(cuda, kernels::strided_product<Scalar>, striding_grid(size), a, b, y, add);
   }
 
-  /// y = x W^T + bias + scale (x A^T) B^T + C ..., in three products for every update.
+  /// y = x W^T + bias + scale (x A^T) B^T + C ...
   template <RealScalar Scalar, Index out, Index in>
   static void low_rank_update(Cuda& cuda, Rows<const Scalar> x, Rows<const Scalar> weight,
                               Row<const Scalar> bias, const LowRank<const Scalar, Cuda, out, in>& updates,
@@ -141,83 +142,147 @@ struct ProductOps {
   static void updated_product(Cuda& cuda, Rows<const Scalar> x,
                               const UpdatedProduct<Scalar, Stored, Cuda, out, in>& product) {
     if constexpr (std::is_same_v<Scalar, Stored> && sizeof(Scalar) == 2) {
-      if (thin_product<Scalar>(cuda, x, product)) return;
+      fused_product<Scalar>(cuda, x, product);
+    } else {
+      product_packed<Scalar, Stored>(cuda, x, product.weight, product.bias, product.y);
+      each_served(product.updates, x.rows(), [&](const auto& update, Index rows) {
+        add_update<Scalar>(cuda, x, update, rows, product.y);
+      });
     }
-    product_packed<Scalar, Stored>(cuda, x, product.weight, product.bias, product.y);
-    each_update(product.updates, [&](const auto& update) {
-      const Index rows = update.row_count(x.rows());
-      if (rows > 0)
-        add_update<Scalar>(cuda, x.slice(update.first_row, rows), update,
-                           product.y.slice(update.first_row, rows));
+  }
+
+  /// f(update, rows) for those that add something to so many rows.
+  template <class Updates, class F>
+  static void each_served(const Updates& updates, Index tokens, F f) {
+    each_update(updates, [&](const auto& update) {
+      const Index rows = update.row_count(tokens);
+      if (update.given() && rows > 0) f(update, rows);
     });
   }
 
-  /// Few rows: all in one launch. Whether that was possible.
+  /// Of few rows, the product and its updates in one kernel; of many, all updates in one behind cuBLASLt's
+  /// product. Those of high ranks are cuBLASLt's too.
   template <RealScalar Scalar, Index out, Index in>
-  static bool thin_product(Cuda& cuda, Rows<const Scalar> x,
-                           const UpdatedProduct<Scalar, Scalar, Cuda, out, in>& product) {
+  static void fused_product(Cuda& cuda, Rows<const Scalar> x,
+                            const UpdatedProduct<Scalar, Scalar, Cuda, out, in>& product) {
+    using Fused = kernels::FusedProduct<Scalar>;
     const Index tokens = x.rows();
-    if (tokens > kernels::most_thin_tokens || !packable(in, 8, x.data(), product.weight)) return false;
-    kernels::ThinProduct<Scalar> all{.x = x.data(),
-                                     .weight = product.weight,
-                                     .bias = product.bias.data(),
-                                     .y = product.y.data(),
-                                     .tokens = tokens,
-                                     .in = in,
-                                     .out = out};
-    bool fits = true;
-    each_update(product.updates, [&](const auto& update) {
-      const Index rows = update.row_count(tokens);
-      if (!update.given() || rows == 0) return;
-      fits = fits && all.update_count < kernels::most_thin_updates;
-      if (!fits) return;
-      all.updates[all.update_count++] = {update.a.data(),    update.b.data(),
-                                         update.bias.data(), update.rank(),
-                                         all.vectors,        update.a.form(),
-                                         update.b.form(),    static_cast<float>(update.scale),
-                                         update.first_row,   rows};
-      all.vectors += update.rank();
+    const bool updated = static_cast<bool>(product.updates), thin = tokens <= kernels::most_thin_tokens;
+    const bool own = packable(in, 8, x.data(), product.weight) &&
+                     (thin || (updated && tokens <= tuning::most_extended_rows));
+    const Fused whole{.x = x.data(),
+                      .weight = product.weight,
+                      .bias = product.bias.data(),
+                      .y = product.y.data(),
+                      .tokens = tokens,
+                      .in = in,
+                      .out = out};
+    const Fused behind{.y = product.y.data(), .tokens = tokens, .out = out, .adds = true};
+    if (!own) product_packed<Scalar, Scalar>(cuda, x, product.weight, product.bias, product.y);
+    Fused next = own ? whole : behind;
+    const auto run = [&] {
+      if (thin && next.in > 0)
+        thin_product<Scalar>(cuda, next);
+      else
+        extended_product<Scalar>(cuda, x, next);
+      next = behind;
+    };
+    each_served(product.updates, tokens, [&](const auto& update, Index rows) {
+      if (update.rank() > tuning::most_extended_rank) return;
+      if (next.update_count == kernels::most_fused_updates) run();
+      next.updates[next.update_count++] = {update.a.data(),    update.b.data(),
+                                           update.bias.data(), update.rank(),
+                                           next.vectors,       update.a.form(),
+                                           update.b.form(),    static_cast<float>(update.scale),
+                                           update.first_row,   rows};
+      next.vectors += update.rank();
     });
-    if (!fits) return false;
-    if (tokens == 0) return true;
+    if (next.in > 0 || next.update_count > 0) run();
+    each_served(product.updates, tokens, [&](const auto& update, Index rows) {
+      if (update.rank() > tuning::most_extended_rank) add_update<Scalar>(cuda, x, update, rows, product.y);
+    });
+  }
+
+  template <RealScalar Scalar>
+  static void thin_product(Cuda& cuda, const kernels::FusedProduct<Scalar>& all) {
+    if (all.tokens == 0) return;
     const ArenaScope scope(cuda);
-    all.shrunk = take<float, dyn>(cuda, std::max<Index>(all.vectors, 1) * kernels::most_thin_tokens).data();
-    all.progress = static_cast<kernels::ThinProgress*>(cuda.progress());
+    kernels::ThinProduct<Scalar> product{.all = all};
+    product.shrunk =
+        take<float, dyn>(cuda, std::max<Index>(all.vectors, 1) * kernels::most_thin_tokens).data();
+    product.progress = static_cast<kernels::ThinProgress*>(cuda.progress());
     const auto run = [&]<int groups, int octets>(std::integral_constant<int, groups>,
                                                  std::integral_constant<int, octets>) {
-      Grid grid{blocks_for(out, 16 * groups), kernels::thin_threads,
+      Grid grid{blocks_for(all.out, 16 * groups), kernels::thin_threads,
                 kernels::thin_shared_bytes<groups, octets>(), true};
-      all.producers =
+      product.producers =
           std::min({all.vectors, Index{grid.blocks.x}, Index{cuda.processors()}});  // which all run at once
-      launch(cuda, kernels::thin_product<groups, octets, Scalar>, grid, all);
+      launch(cuda, kernels::thin_product<groups, octets, Scalar>, grid, product);
     };
-    if (tokens <= 8)
+    if (all.tokens <= 8)
       run(std::integral_constant<int, 1>(), std::integral_constant<int, 1>());
     else
       run(std::integral_constant<int, 2>(), std::integral_constant<int, 2>());
-    return true;
   }
 
-  template <RealScalar Scalar, class Update>
-  static void add_update(Cuda& cuda, Rows<const Scalar> x, const Update& update, Rows<Scalar> y) {
+  /// With scale x A^T of every update by cuBLASLt.
+  template <RealScalar Scalar>
+  static void extended_product(Cuda& cuda, Rows<const Scalar> x, const kernels::FusedProduct<Scalar>& all) {
+    if (all.tokens == 0) return;
     const ArenaScope scope(cuda);
-    const Index in = x.columns(), out = y.columns(), rank = update.rank(), tokens = x.rows();
+    kernels::ExtendedProduct<Scalar> product{.all = all};
+    for (int i = 0; i < all.update_count; ++i) {
+      const kernels::FusedUpdate<Scalar>& update = all.updates[i];
+      if (update.rank > 0)
+        product.shrunk[i] = shrunk<Scalar>(cuda, x.slice(update.first_row, update.rows), update.a,
+                                           update.a_form, update.rank, update.scale);
+    }
+    const auto run = [&]<class Tile>(Tile) {
+      launch(cuda, kernels::extended_product<Tile, Scalar>,
+             {dim3(blocks_for(all.out, Tile::columns), blocks_for(all.tokens, Tile::rows)), Tile::threads,
+              sizeof(Scalar) * Tile::stages * Tile::numbers},
+             product);
+    };
+    using Wide = kernels::ExtendedTile<64>;  // where there are enough of them for all processors
+    if (blocks_for(all.out, Wide::columns) * blocks_for(all.tokens, Wide::rows) >=
+        static_cast<unsigned>(cuda.processors()))
+      run(Wide());
+    else
+      run(kernels::ExtendedTile<32>());
+  }
+
+  /// To its rows of y, by cuBLASLt.
+  template <RealScalar Scalar, class Update>
+  static void add_update(Cuda& cuda, Rows<const Scalar> x, const Update& update, Index rows, Rows<Scalar> y) {
+    const ArenaScope scope(cuda);
+    const auto to = y.slice(update.first_row, rows);
+    const Index out = y.columns(), rank = update.rank();
     if (update.a && rank > 0) {
-      using Product = Matmul<Scalar, Scalar>;
-      const auto shrunk = take<Scalar, dyn, dyn>(cuda, tokens, rank);
-      const bool rows = update.a.form() == FactorForm::rows, columns = update.b.form() == FactorForm::columns;
-      const Index a_height = rows ? in : rank, b_height = columns ? rank : out;
-      const Scalar* const kept = shrunk.data();
-      Product{{update.a.data(), a_height, rows ? rank : in, a_height, rows},
-              {x.data(), in, tokens, in},
-              {shrunk.data(), rank, tokens, rank}}
-          .run(cuda, update.scale, 0);
-      Product{{update.b.data(), b_height, columns ? out : rank, b_height, columns},
-              {kept, rank, tokens, rank},
-              {y.data(), out, tokens, out}}
+      const bool columns = update.b.form() == FactorForm::columns;
+      const Index height = columns ? rank : out;
+      const Scalar* const kept = shrunk<Scalar>(cuda, x.slice(update.first_row, rows), update.a.data(),
+                                                update.a.form(), rank, update.scale);
+      Matmul<Scalar, Scalar>{{update.b.data(), height, columns ? out : rank, height, columns},
+                             {kept, rank, rows, rank},
+                             {to.data(), out, rows, out}}
           .run(cuda, 1, 1);
     }
-    if (update.bias) ElementOps::add_rows<Scalar>(cuda, y, update.bias, y);
+    if (update.bias) ElementOps::add_rows<Scalar>(cuda, to, update.bias, to);
+  }
+
+  /// scale x A^T (rows, rank), in the arena of the caller's scope.
+  template <RealScalar Scalar>
+  static const Scalar* shrunk(Cuda& cuda, Rows<const Scalar> x, const Scalar* a, FactorForm form, Index rank,
+                              double scale) {
+    const Index in = x.columns(), rows = x.rows();
+    const bool vectors = form == FactorForm::rows;
+    const Index height = vectors ? in : rank;
+    const auto y = take<Scalar, dyn>(cuda, rows * rank);
+    Matmul<Scalar, Scalar>{{a, height, vectors ? rank : in, height, vectors},
+                           {x.data(), in, rows, in},
+                           {y.data(), rank, rows, rank}}
+        .run(cuda, scale, 0);
+    return y.data();
   }
 };
 
