@@ -180,6 +180,42 @@ TEST_CASE_TEMPLATE("few queries and many keys, in shares", S, double, float, hb:
   subject.check();
 }
 
+TEST_CASE_TEMPLATE("sequences with different pasts in a cache", S, double, float, hb::bf16) {
+  Devices d;
+  TwinIds past(d, {0, 130, 640});
+  for (const Index window : {0, 100})
+    for (const Index queries : {1, 3, 40}) {
+      CAPTURE(window);
+      CAPTURE(queries);
+      const Shape shape{.batch = 3,
+                        .queries = queries,
+                        .keys = 700,
+                        .key_heads = 1,
+                        .group = 2,
+                        .width = 16,
+                        .value_width = 16};
+      Case<S> subject(d, shape);
+      const auto behind = [&](Index i) {  // NaN where no key is yet
+        const Index key = i / 16 % 700,
+                    known = std::array{0, 130, 640}[static_cast<std::size_t>(i / 16 / 700)];
+        return key < known + queries ? d.random.normal() : NAN;
+      };
+      subject.k.set(behind), subject.v.set(behind);
+      const auto forward = [&](auto& device, auto scalar, const std::int32_t* lengths, auto of) {
+        using T = decltype(scalar);
+        const auto in = [&](auto& numbers, Index heads) {
+          return hb::Heads<const T>(hb::heads_of(of(numbers), heads));
+        };
+        hb::ops::attention<T>(device, {.scale = 0.3, .causal = true, .window = window, .past = lengths},
+                              in(subject.q, 2), in(subject.k, 1), in(subject.v, 1),
+                              hb::heads_of(of(subject.out), 2), {});
+      };
+      forward(d.cpu, double{}, past.cpu().data(), [](auto& numbers) { return numbers.cpu(); });
+      forward(d.cuda, S{}, past.cuda().data(), [](auto& numbers) { return numbers.cuda(); });
+      CHECK(subject.out.error() < tolerance<S>);
+    }
+}
+
 TEST_CASE_TEMPLATE("wide heads of 16-bit numbers", S, hb::bf16, hb::half) {
   Devices d;
   for (const Index width : {64, 72, 128, 200, 256})

@@ -210,13 +210,17 @@ TEST_CASE_TEMPLATE("rotary positions, embedding and copies of heads", S, double,
   const hb::RopeTables<Sum, hb::Cuda> cuda_tables(d.cuda, 10000, 8, 40);
   TwinIds positions(d, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 39, 0});
   TwinRows<S> x(d, tokens, heads * width);
+  TwinIds past(d, {0, 11, 29});
+  enum class By { itself, positions_given, past_given };
   for (const auto layout : {hb::RopeLayout::half_split, hb::RopeLayout::interleaved})
     for (const bool inverse : {false, true})
-      for (const bool given : {false, true}) {
+      for (const auto by : {By::itself, By::positions_given, By::past_given}) {
         hb::Rotary<double, hb::Cpu> on_cpu = cpu_tables;
         hb::Rotary<Sum, hb::Cuda> on_cuda = cuda_tables;
         on_cpu.first = on_cuda.first = 7;
-        if (given) on_cpu.positions = positions.cpu(), on_cuda.positions = positions.cuda();
+        if (by == By::positions_given)
+          on_cpu.positions = positions.cpu(), on_cuda.positions = positions.cuda();
+        if (by == By::past_given) on_cpu.past = past.cpu(), on_cuda.past = past.cuda();
         x.fill();
         hb::ops::rope<double>(d.cpu, x.cpu(), on_cpu, 4, heads, layout, inverse);
         hb::ops::rope<S>(d.cuda, x.cuda(), on_cuda, 4, heads, layout, inverse);
@@ -245,6 +249,14 @@ TEST_CASE_TEMPLATE("rotary positions, embedding and copies of heads", S, double,
   hb::ops::copy_heads<S>(d.cuda, hb::Heads<const S>(hb::heads_across(from.cuda(), heads)),
                          hb::heads_of(to.cuda(), heads));
   CHECK(to.error() == 0);
+
+  Twins<S, dyn, dyn, dyn> room(d, 3, 40, heads * width);
+  room.fill();
+  hb::ops::append_heads<double>(d.cpu, hb::Heads<const double>(hb::heads_of(from.cpu(), heads)),
+                                hb::heads_of(room.cpu(), heads), past.cpu());
+  hb::ops::append_heads<S>(d.cuda, hb::Heads<const S>(hb::heads_of(from.cuda(), heads)),
+                           hb::heads_of(room.cuda(), heads), past.cuda());
+  CHECK(room.error() == 0);
 }
 
 TEST_CASE_TEMPLATE("losses with their gradients", S, double, float, hb::bf16) {
@@ -307,4 +319,9 @@ TEST_CASE("ids and positions beyond their tables are an Error when the host wait
   hb::ops::rope<float>(d.cuda, y.cuda(), rotary, 3, 1, hb::RopeLayout::half_split, false);
   CHECK_THROWS_WITH_AS(d.cuda.synchronise(),
                        doctest::Contains("a position is outside of the tables (ops::rope)"), hb::Error);
+  TwinIds past(d, {6});
+  hb::ops::append_heads<float>(d.cuda, hb::Heads<const float>{y.cuda().data(), 1, 3, 1, 8, 24, 8, 8},
+                               {logits.cuda().data(), 1, 3, 1, 8, 24, 8, 8}, past.cuda());
+  CHECK_THROWS_WITH_AS(d.cuda.synchronise(), doctest::Contains("the cache is full (ops::append_heads)"),
+                       hb::Error);
 }

@@ -13,7 +13,15 @@
 
 namespace hyperblocks::cuda {
 
-enum class Fault : std::uint32_t { none, embedding_id, embedding_backward_id, label, teacher_id, position };
+enum class Fault : std::uint32_t {
+  none,
+  embedding_id,
+  embedding_backward_id,
+  label,
+  teacher_id,
+  position,
+  cache
+};
 
 /// Where kernels report: one word, so that a report is whole.
 class FaultReport {
@@ -62,6 +70,8 @@ class Faults {
         throw Error("an id is out of range", "ops::topk_kl", "less than the vocabulary", found);
       case Fault::position:
         throw Error("a position is outside of the tables", "ops::rope", "a row of the tables", found);
+      case Fault::cache:
+        throw Error("the cache is full", "ops::append_heads", "a place in the cache", found);
     }
   }
 

@@ -8,9 +8,11 @@
 // neither upload nor wait for the device.
 #pragma once
 
+#include <hyperblocks/core/recorded.hpp>
 #include <hyperblocks/cuda/device.cuh>
 
-namespace hyperblocks::cuda {
+namespace hyperblocks {
+namespace cuda {
 
 class Graph {
  public:
@@ -60,4 +62,12 @@ class Graph {
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> program_;
 };
 
-}  // namespace hyperblocks::cuda
+}  // namespace cuda
+
+template <>
+class Recorded<Cuda> : public cuda::Graph {
+ public:
+  using Graph::Graph;
+};
+
+}  // namespace hyperblocks

@@ -38,13 +38,13 @@ struct AttentionSpec {
   constexpr Index width() const { return head_width != 0 || heads == 0 ? head_width : hidden / heads; }
 };
 
-/// Keys and values of the tokens before a pass's own, (sequences, capacity, key width), and how many there
-/// are of each sequence. Forward writes the pass's behind them; the caller counts them when all layers are
-/// done.
+/// Keys and values of the tokens before a pass's own, (sequences, key heads, capacity, width), and how many
+/// there are of each sequence. Forward writes the pass's behind them; the caller counts them when all layers
+/// are done.
 template <class Scalar, class Device>
 struct AttentionCache {
   View<Scalar, Device, dyn, dyn, dyn, dyn> keys = {}, values = {};
-  std::span<const Index> lengths = {};  // on the host
+  View<const std::int32_t, Device, dyn> past = {};
 };
 
 /// What a pass says about its rows besides their numbers.
@@ -314,67 +314,36 @@ struct Attention {
     return tape.key_sequences.heads_of(x, spec.key_heads());
   }
 
-  /// Queries against the cached keys and those of this pass, which join the cache; sequences side by side
-  /// that have equally many go together.
+  /// Queries against the cached keys and those of this pass, which join the cache.
   static void attend_cached(Device& device, const Tape& t, bool keeps_tape) {
-    const auto& [keys, values, lengths] = t.setup.cache;
-    const auto& [count, length, count_stride, length_stride] = t.sequences;
-    check(!keeps_tape && !crosses && length_stride == 1, [] {
+    const auto& cache = t.setup.cache;
+    const Index count = t.sequences.count, capacity = cache.keys.extent(2);
+    check(!keeps_tape && !crosses && t.sequences.length_stride == 1, [] {
       return Error("a cache does not fit this pass", "Attention: setup.cache",
                    "self attention without a tape, along rows", "another");
     });
-    check(keys.shape().all() == values.shape().all() && keys.extent(0) == count &&
-              keys.extent(1) == spec.key_heads() && keys.columns() == width &&
-              lengths.size() == static_cast<std::size_t>(count),
+    check(cache.keys.shape().all() == cache.values.shape().all() && cache.keys.extent(0) == count &&
+              cache.keys.extent(1) == spec.key_heads() && cache.keys.columns() == width &&
+              cache.past.size() == count,
           [&] {
             return Error("the cache does not fit the rows", "Attention: setup.cache",
                          "(" + std::to_string(count) + ", " + std::to_string(spec.key_heads()) +
                              ", capacity, " + std::to_string(width) + ") and as many lengths",
-                         to_string(keys.shape().all()) + " and " + std::to_string(lengths.size()));
+                         to_string(cache.keys.shape().all()) + " and " + std::to_string(cache.past.size()));
           });
-    for (Index first = 0, last = 0; first < count; first = last) {
-      const Index past = lengths[static_cast<std::size_t>(first)];
-      while (last < count && lengths[static_cast<std::size_t>(last)] == past) ++last;
-      attend_run(device, t, first, last - first, past);
-    }
-  }
-
-  static void attend_run(Device& device, const Tape& t, Index first, Index count, Index past) {
-    const auto& cache = t.setup.cache;
-    const Index length = t.sequences.length, capacity = cache.keys.extent(2), total = past + length;
-    check(past >= 0 && total <= capacity, [&] {
-      return Error("the cache is full", "Attention: setup.cache",
-                   "at most " + std::to_string(capacity) + " tokens",
-                   std::to_string(past) + " and " + std::to_string(length) + " more");
-    });
-    const auto part = [&](const auto& rows) { return rows.slice(first * length, count * length); };
-    Tape run;
-    run.sequences = run.key_sequences = {count, length};
-    run.query = part(t.query), run.key = part(t.key), run.value = part(t.value), run.merged = part(t.merged);
     auto rotary = t.setup.rotary;
-    if (rotary.positions)
-      rotary.positions = part(rotary.positions);
-    else
-      rotary.first += past;
-    turn(device, rotary, run, run.query, run.key, false);
-
-    // Of all tokens from `begin` on, as many as `tokens`.
-    const auto cached = [&](const auto& all, Index begin, Index tokens) {
-      return Heads<Scalar>{all.slice(first, count).data() + begin * width,
-                           count,
-                           tokens,
-                           spec.key_heads(),
-                           width,
-                           capacity * key_width,
-                           width,
-                           capacity * width};
+    rotary.past = cache.past;
+    turn(device, rotary, t, t.query, t.key, false);
+    const auto all = [&](const auto& cached) {
+      return Heads<Scalar>{cached.data(),        count, capacity,        spec.key_heads(), width,
+                           capacity * key_width, width, capacity * width};
     };
-    ops::copy_heads<Scalar>(device, keys(run, run.key), cached(cache.keys, past, length));
-    ops::copy_heads<Scalar>(device, keys(run, run.value), cached(cache.values, past, length));
+    ops::append_heads<Scalar>(device, keys(t, t.key), all(cache.keys), cache.past);
+    ops::append_heads<Scalar>(device, keys(t, t.value), all(cache.values), cache.past);
     AttentionOptions choice = options(t.setup);
-    if (choice.mask.allowed != nullptr) choice.mask.allowed += first * choice.mask.batch_stride;
-    ops::attention<Scalar>(device, choice, queries(run, run.query), cached(cache.keys, 0, total),
-                           cached(cache.values, 0, total), queries(run, run.merged), {});
+    choice.past = cache.past.data();
+    ops::attention<Scalar>(device, choice, queries(t, t.query), all(cache.keys), all(cache.values),
+                           queries(t, t.merged), {});
   }
 
   /// Rotary positions of queries and keys, or of their gradients.

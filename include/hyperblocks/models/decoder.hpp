@@ -6,6 +6,7 @@
 // backward leads from them to the inputs and the updates' factors.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include <hyperblocks/blocks/decoder_block.hpp>
@@ -93,15 +94,36 @@ struct Decoder {
   };
 
   /// Generation: keys and values of earlier tokens, and how many there are of each sequence. Forward appends.
-  struct Cache {
+  class Cache {
+   public:
     Tensor<Scalar, Device, dyn, dyn, dyn, dyn, dyn> keys,
         values;  // (layers, sequences, key heads, capacity, head width)
     std::vector<Index> lengths;
     Cache(Device& device, Index sequences, Index capacity)
         : keys(device, spec.layers, sequences, spec.key_heads(), capacity, spec.width()),
           values(device, spec.layers, sequences, spec.key_heads(), capacity, spec.width()),
-          lengths(static_cast<std::size_t>(sequences)) {}
+          lengths(static_cast<std::size_t>(sequences)),
+          past_(device, sequences),
+          known_(lengths.size()) {}  // zeros, as the device's are
     Index capacity() const { return keys.extent(3); }
+
+    /// The device's lengths of `count` sequences to which a pass is about to append so many tokens;
+    /// forward's, and of who runs a recorded forward again.
+    View<const std::int32_t, Device, dyn> prepare(Device& device, Index first, Index count, Index tokens) {
+      for (std::size_t i = 0; i < lengths.size(); ++i) {
+        const bool appends = static_cast<Index>(i) >= first && static_cast<Index>(i) < first + count;
+        check(lengths[i] >= 0 && lengths[i] <= capacity() - (appends ? tokens : 0), [&] {
+          return Error("the cache is full", "Decoder::Cache",
+                       "at most " + std::to_string(capacity()) + " tokens",
+                       std::to_string(lengths[i]) + " and " + std::to_string(appends ? tokens : 0) + " more");
+        });
+      }
+      if (!std::ranges::equal(lengths, known_)) {
+        std::ranges::copy(lengths, known_.begin());
+        past_.upload(device, known_);
+      }
+      return past_.view().slice(first, count);
+    }
 
     /// Sequence `to` becomes a copy of sequence `from`.
     void copy(Device& device, Index from, Index to) {
@@ -119,6 +141,10 @@ struct Decoder {
                                       rows(*cached, layer, to, head));
       lengths[static_cast<std::size_t>(to)] = length;
     }
+
+   private:
+    Tensor<std::int32_t, Device, dyn> past_;
+    std::vector<std::int32_t> known_;  ///< what past_ holds
   };
 
   /// What is read is `ids`, or `x` in their place, and `appended` behind every sequence.
@@ -182,6 +208,9 @@ struct Decoder {
                       Tape* tape = nullptr) {
     const ArenaScope scope(device, tape != nullptr);
     const Sequences sequences = check_input(input, output, tape != nullptr);
+    View<const std::int32_t, Device, dyn> past;
+    if (input.cache)
+      past = input.cache->prepare(device, input.first_cached, sequences.count, sequences.length);
     auto x = read(device, params, input, sequences);
     if (tape) {
       tape->sequences = sequences;
@@ -198,7 +227,8 @@ struct Decoder {
       keep(i);
       const auto at = static_cast<std::size_t>(i);
       const auto y = tape ? take<Scalar, dyn, hidden>(device, x.rows()) : x;
-      Layer::forward(device, params.layers[at], {x, setup(input, sequences, i), input.updates.layers[at]}, y,
+      Layer::forward(device, params.layers[at],
+                     {x, setup(input, sequences, past, i), input.updates.layers[at]}, y,
                      tape ? &tape->layers[at] : nullptr);
       x = y;
     }
@@ -325,7 +355,8 @@ struct Decoder {
         .subspan(static_cast<std::size_t>(input.first_cached), static_cast<std::size_t>(input.sequences));
   }
 
-  static typename Layer::Setup setup(const Input& input, const Sequences& sequences, Index layer) {
+  static typename Layer::Setup setup(const Input& input, const Sequences& sequences,
+                                     View<const std::int32_t, Device, dyn> past, Index layer) {
     typename Layer::Setup result;
     result.sequences = sequences;
     result.rotary = spec.slides(layer) ? input.rotary.window : input.rotary.full;
@@ -337,7 +368,7 @@ struct Decoder {
             cached.extent(1), cached.extent(2), cached.extent(3), cached.extent(4));
         return all.slice(input.first_cached, sequences.count);
       };
-      result.cache = {of_layer(input.cache->keys), of_layer(input.cache->values), cached_lengths(input)};
+      result.cache = {of_layer(input.cache->keys), of_layer(input.cache->values), past};
     }
     return result;
   }

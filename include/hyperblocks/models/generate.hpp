@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include <hyperblocks/core/recorded.hpp>
 #include <hyperblocks/models/decoder.hpp>
 #include <hyperblocks/models/sampler.hpp>
 
@@ -83,8 +84,7 @@ class Generation {
     std::vector<std::int32_t> next;
     while (choose(next)) {
       device_.upload(ids_.data(), next.data(), next.size() * sizeof(std::int32_t));
-      const auto count = static_cast<Index>(next.size());
-      pass(0, count, count, true);
+      step(next.size());
     }
     return std::move(results_);
   }
@@ -133,6 +133,24 @@ class Generation {
                      static_cast<std::size_t>(count) * sizeof(std::int32_t));
       pass(static_cast<Index>(i), 1, count, first + count == size);
     }
+  }
+
+  /// One token of each of the first `count` sequences: the same operations every time, until one ends.
+  void step(std::size_t count) {
+    const auto sequences = static_cast<Index>(count);
+    before_ = cache_.lengths;
+    if (step_ && stepping_ == count) {
+      cache_.prepare(device_, 0, sequences, 1);
+      step_->run();
+    } else {
+      step_.reset();
+      step_.emplace(device_, [this, sequences] {
+        cache_.lengths = before_;
+        pass(0, sequences, sequences, true);
+      });
+      stepping_ = count;
+    }
+    for (std::size_t i = 0; i < count; ++i) cache_.lengths[i] = before_[i] + 1;
   }
 
   /// The first `tokens` ids, those of sequences [first, first + count) of the cache.
@@ -210,6 +228,9 @@ class Generation {
   std::vector<Tokens> seen_, results_;
   std::vector<std::size_t> places_;  ///< the prompt in each place of the cache
   std::vector<Sampler> samplers_;
+  std::optional<Recorded<Device>> step_;
+  std::size_t stepping_ = 0;   ///< sequences of a step
+  std::vector<Index> before_;  ///< the cache's lengths before the step
 };
 }  // namespace detail
 

@@ -76,6 +76,12 @@ struct AttentionOptions {
   bool causal = false;  ///< keys after the query's position are hidden
   Index window = 0;     ///< keys `window` or more before the query's position are hidden; 0: none
   AttentionMask mask = {};
+  /// Where given, on the device: sequence i has past[i] + queries keys, and k and v room for more.
+  const std::int32_t* past = nullptr;
+
+  constexpr Index keys_of(Index sequence, Index queries, Index room) const {
+    return past != nullptr ? std::clamp<Index>(past[sequence] + queries, 0, room) : room;
+  }
 };
 
 struct KeyRange {
@@ -135,6 +141,19 @@ void copy_heads(Device& device, Heads<const Scalar> from, Heads<Scalar> to) {
   Ops<Device>::template copy_heads<Scalar>(device, from, to);
 }
 
+/// Every sequence's tokens, behind the past[i] ones that are there: to = from, from token past[i] on.
+template <RealScalar Scalar, class Device>
+void append_heads(Device& device, Heads<const Scalar> from, Heads<Scalar> to, Ids<Device> past) {
+  check(
+      from.tokens <= to.tokens && from.batch == to.batch && from.heads == to.heads && from.width == to.width,
+      [&] {
+        return Error("the heads' shapes do not fit", "ops::append_heads", to_string(to.shape()),
+                     to_string(from.shape()));
+      });
+  detail::check_extent("ops::append_heads", "sequences and elements of past", from.batch, past.size());
+  Ops<Device>::template append_heads<Scalar>(device, from, to, past);
+}
+
 /// out = softmax(scores) v with scores = cap(scale q k^T), over the keys that options let a query see; query
 /// head h uses key head h / (q.heads / k.heads). A query that sees no key gives zeros. NaN and infinity in a
 /// key or its value reach the queries that see the key, no others: hidden ones count for nothing whatever
@@ -156,6 +175,8 @@ void attention_backward(Device& device, const AttentionOptions& options, Heads<c
                         Row<const Accumulator<Scalar>, Device> log_sum_exp, Heads<const Scalar> dout,
                         Heads<Scalar> dq, Heads<Scalar> dk, Heads<Scalar> dv) {
   constexpr const char* where = "ops::attention_backward";
+  check(options.past == nullptr,
+        [] { return Error("keys of a cache have no gradients", where, "options without past", "past"); });
   detail::check_attention<Scalar>(where, options, q, k, v, out);
   detail::check_attention<Scalar>(where, options, q, k, v, dout);
   detail::check_same<Scalar>(where, q, dq);

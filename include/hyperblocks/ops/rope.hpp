@@ -32,12 +32,13 @@ struct RopeScaling {
 };
 
 /// A pass's tables on the device, (positions, rotated / 2), and the positions of its tokens: `positions` of
-/// every row, or, where that is empty, first, first + 1 ... in each sequence.
+/// every row, or, where that is empty, first, first + 1 ... in each sequence, behind those of its `past`.
 template <class Float, class Device>
 struct Rotary {
   View<const Float, Device, dyn, dyn> cosines = {}, sines = {};
   View<const std::int32_t, Device, dyn> positions = {};
   Index first = 0;
+  View<const std::int32_t, Device, dyn> past = {};  ///< of every sequence; not given: none
 };
 
 /// f_i, in radians per position.

@@ -92,6 +92,9 @@ void rope(Device& device, Rows<Scalar, Device> x,
       return Error("sequences need tokens", "ops::rope", "one or more tokens per sequence",
                    std::to_string(tokens_per_sequence));
     });
+  if (rotary.past)
+    detail::check_extent("ops::rope", "rows of x and sequences of past", x.rows(),
+                         rotary.past.size() * tokens_per_sequence);
   Ops<Device>::template rope<Scalar>(device, x, rotary, tokens_per_sequence, heads, layout, inverse);
 }
 

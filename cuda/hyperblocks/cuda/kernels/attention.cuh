@@ -33,9 +33,13 @@ struct AttentionHead {
   using Sum = Accumulator<Scalar>;
   const AttentionShape<Scalar>& shape;
   Index sequence, head;  ///< of the keys
+  Index keys;            ///< of the sequence
 
   __device__ AttentionHead(const AttentionShape<Scalar>& all, Index number)
-      : shape(all), sequence(number / all.k.heads), head(number % all.k.heads) {}
+      : shape(all),
+        sequence(number / all.k.heads),
+        head(number % all.k.heads),
+        keys(all.options.keys_of(sequence, all.q.tokens, all.k.tokens)) {}
 
   __device__ Index query(Index row) const { return row / shape.group; }
   __device__ Index query_head(Index row) const { return head * shape.group + row % shape.group; }
@@ -58,12 +62,12 @@ struct AttentionHead {
     return {std::max(visible(first).begin, begin), std::min(visible(last - 1).end, begin + shape.share)};
   }
   __device__ KeyRange visible(Index row) const {
-    return visible_keys(shape.options, query(row), shape.q.tokens, shape.k.tokens);
+    return visible_keys(shape.options, query(row), shape.q.tokens, keys);
   }
   __device__ bool sees(Index row, Index key) const { return sees(row, key, visible(row)); }
   /// The same where the row's visible keys are known.
-  __device__ bool sees(Index row, Index key, const KeyRange& keys) const {
-    if (key < keys.begin || key >= keys.end) return false;
+  __device__ bool sees(Index row, Index key, const KeyRange& range) const {
+    if (key < range.begin || key >= range.end) return false;
     const std::uint8_t* const allowed = shape.options.mask.row(sequence, query_head(row), query(row));
     return allowed == nullptr || allowed[key * shape.options.mask.key_stride] != 0;
   }
@@ -211,7 +215,7 @@ __global__ void __launch_bounds__(attention_threads)
   Sum largest = -HUGE_VAL, sum = 0;
   const KeyRange range = at.keys_of(first, first + count);
   for (Index key = range.begin / tile * tile; key < range.end; key += tile) {
-    const Index size = std::min<Index>(tile, shape.k.tokens - key);
+    const Index size = std::min<Index>(tile, at.keys - key);
     __syncthreads();
     keys.template load<tile>(size, 1, [&](Index i) { return at.key_of(shape.k, key + i); });
     __syncthreads();

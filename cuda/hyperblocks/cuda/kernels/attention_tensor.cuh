@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(32 * most_warps)
   Scalar* const queries = shared_memory<Scalar>();
   Scalar* const keys = queries + rows * Tile::stride;
   Scalar* const values = keys + Tile::rows * Tile::stride;
-  const auto size_of = [&](Index key) { return std::min<Index>(Tile::rows, shape.k.tokens - key); };
+  const auto size_of = [&](Index key) { return std::min<Index>(Tile::rows, at.keys - key); };
   const auto copy_keys = [&](Index key) {
     copy_rows<Tile>(keys, Tile::rows, size_of(key), shape.k.width,
                     [&](Index i) { return at.key_of(shape.k, key + i); });

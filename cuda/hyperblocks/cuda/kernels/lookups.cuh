@@ -66,10 +66,15 @@ struct Rotation {
   Scalar* x;  // (tokens, heads * width)
   Index tokens, heads, width, half;
   const Accumulator<Scalar>*cosines, *sines;  // (positions, half)
-  const std::int32_t* positions;              ///< of the tokens; null: first, first + 1 ... in every sequence
+  const std::int32_t *positions, *past;       ///< of the tokens, of the sequences; or null
   Index first, tokens_per_sequence, size;
   bool interleaved, inverse;
   FaultReport faults;
+
+  __device__ Index position(Index token) const {
+    if (positions != nullptr) return positions[token];
+    return (past != nullptr ? past[token / tokens_per_sequence] : 0) + first + token % tokens_per_sequence;
+  }
 };
 
 /// A thread turns a pair: (a c - b s, b c + a s).
@@ -79,8 +84,7 @@ __global__ void rope(Rotation<Scalar> r) {
   const Index pairs = r.tokens * r.heads * r.half, stride = static_cast<Index>(gridDim.x) * blockDim.x;
   for (Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; i < pairs; i += stride) {
     const Index pair = i % r.half, head = i / r.half % r.heads, token = i / r.half / r.heads;
-    const Index position =
-        r.positions != nullptr ? Index{r.positions[token]} : r.first + token % r.tokens_per_sequence;
+    const Index position = r.position(token);
     if (position < 0 || position >= r.size) {
       r.faults(Fault::position, static_cast<std::int32_t>(position));
       continue;
@@ -95,15 +99,21 @@ __global__ void rope(Rotation<Scalar> r) {
   }
 }
 
+/// to = from; a sequence's tokens to those behind its past ones, where such are given.
 template <class Scalar>
-__global__ void copy_heads(Heads<const Scalar> from, Heads<Scalar> to) {
+__global__ void copy_heads(Heads<const Scalar> from, Heads<Scalar> to, const std::int32_t* past,
+                           FaultReport faults) {
   const Index size = from.batch * from.tokens * from.heads * from.width,
               stride = static_cast<Index>(gridDim.x) * blockDim.x;
   for (Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
     const Index column = i % from.width, head = i / from.width % from.heads;
     const Index token = i / from.width / from.heads % from.tokens,
                 sequence = i / from.width / from.heads / from.tokens;
-    to.row(sequence, token, head)[column] = from.row(sequence, token, head)[column];
+    const Index place = token + (past != nullptr ? past[sequence] : 0);
+    if (place >= 0 && place < to.tokens)
+      to.row(sequence, place, head)[column] = from.row(sequence, token, head)[column];
+    else
+      faults(Fault::cache, static_cast<std::int32_t>(place));
   }
 }
 

@@ -15,8 +15,14 @@ namespace hyperblocks::cuda {
 struct AttentionOps {
   template <RealScalar Scalar>
   static void copy_heads(Cuda& cuda, Heads<const Scalar> from, Heads<Scalar> to) {
+    append_heads<Scalar>(cuda, from, to, {});
+  }
+
+  template <RealScalar Scalar>
+  static void append_heads(Cuda& cuda, Heads<const Scalar> from, Heads<Scalar> to, Ids past) {
     const Index size = from.batch * from.tokens * from.heads * from.width;
-    if (size != 0) launch(cuda, kernels::copy_heads<Scalar>, striding_grid(size), from, to);
+    if (size != 0)
+      launch(cuda, kernels::copy_heads<Scalar>, striding_grid(size), from, to, past.data(), cuda.faults());
   }
 
   template <RealScalar Scalar>
@@ -87,8 +93,9 @@ struct AttentionOps {
                         Heads<Scalar> out, Row<Accumulator<Scalar>> log_sum_exp, Run run) {
     using Sum = Accumulator<Scalar>;
     const auto& [options, q, k] = std::tie(shape.options, shape.q, shape.k);
-    const Index begin = visible_keys(options, 0, q.tokens, k.tokens).begin / tile * tile;
-    const Index end = visible_keys(options, q.tokens - 1, q.tokens, k.tokens).end;
+    const bool known = options.past == nullptr;  // which keys a sequence has
+    const Index begin = known ? visible_keys(options, 0, q.tokens, k.tokens).begin / tile * tile : 0;
+    const Index end = known ? visible_keys(options, q.tokens - 1, q.tokens, k.tokens).end : k.tokens;
     const Index tiles = (end - begin + tile - 1) / tile;
     const Index wanted = tuning::attention_blocks_to_processor * cuda.processors() / grid.blocks.x;
     const Index most =

@@ -92,6 +92,7 @@ struct RowOps {
                                              rotary.cosines.data(),
                                              rotary.sines.data(),
                                              rotary.positions.data(),
+                                             rotary.past.data(),
                                              rotary.first,
                                              tokens_per_sequence,
                                              rotary.cosines.rows(),

@@ -93,7 +93,7 @@ class AttentionBackward : AttentionTask<S> {
     std::fill_n(value_sums_[part], keys * value_width_, Sum{0});
     for (Index row = 0; row < this->rows_; row += block_rows) {
       const Index rows = smaller(block_rows, this->rows_ - row);
-      const Panels panels = Base::panels_of(this->keys_of(row, row + rows), key, keys);
+      const Panels panels = Base::panels_of(this->keys_of(at, row, row + rows), key, keys);
       if (panels.first < panels.last) run_block({at, key, keys, row, rows, panels, key_rows}, part);
     }
     const auto scale = static_cast<Sum>(this->options_.scale);

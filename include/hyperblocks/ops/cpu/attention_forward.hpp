@@ -59,15 +59,15 @@ class AttentionForward : AttentionTask<S> {
     std::fill_n(output_[part], (last - first) * output_width_, Sum{0});
     std::fill_n(states_[part], last - first,
                 kernels::SoftmaxState<Sum>{-std::numeric_limits<Sum>::infinity(), 0});
-    const KeyRange keys = this->keys_of(first, last);
+    const KeyRange keys = this->keys_of(at, first, last);
     for (Index key = keys.begin / block_keys * block_keys; key < keys.end; key += block_keys)
       run_block(at, first, last, key, part);
     finish(at, first, last, part);
   }
 
   void run_block(Place at, Index first, Index last, Index key, Index part) const {
-    const Index size = smaller(block_keys, this->k_.tokens - key);
-    const Panels panels = Base::panels_of(this->keys_of(first, last), key, size);
+    const Index size = smaller(block_keys, this->key_count(at) - key);
+    const Panels panels = Base::panels_of(this->keys_of(at, first, last), key, size);
     this->pack_columns(this->k_, at, key, panels, size, keys_[part], buffer_[part]);
     const auto value = [&](Index i) { return this->v_.row(at.sequence, key + i, at.head); };
     const PackedRows values = this->pack_rows(value, panels.begin(), panels.end(size), this->v_.width,
@@ -78,7 +78,7 @@ class AttentionForward : AttentionTask<S> {
 
   void run_tile(const Block& block, Index first, Index rows, Index part) const {
     const auto& [at, chunk, last, key, size, values] = block;
-    const Panels panels = Base::panels_of(this->keys_of(first, first + rows), key, size);
+    const Panels panels = Base::panels_of(this->keys_of(at, first, first + rows), key, size);
     if (panels.first == panels.last) return;
     Sum* const scores = scores_[part];
     Sum* const output = output_[part] + (first - chunk) * output_width_;

@@ -21,11 +21,19 @@ struct AttentionOps {
 
   template <RealScalar Scalar>
   static void copy_heads(Cpu& cpu, Heads<const Scalar> from, Heads<Scalar> to) {
-    detail::for_rows(cpu, from.batch * from.tokens, from.heads * from.width, [&](Index row) {
-      for (Index head = 0; head < from.heads; ++head)
-        std::copy_n(from.row(row / from.tokens, row % from.tokens, head), from.width,
-                    to.row(row / from.tokens, row % from.tokens, head));
-    });
+    copy(cpu, from, to, [](Index) { return 0; });
+  }
+
+  template <RealScalar Scalar>
+  static void append_heads(Cpu& cpu, Heads<const Scalar> from, Heads<Scalar> to, Ids past) {
+    const auto past_of = [&](Index sequence) { return Index{past.data()[sequence]}; };
+    for (Index i = 0; i < from.batch; ++i)
+      check(past_of(i) >= 0 && past_of(i) <= to.tokens - from.tokens, [&] {
+        return Error("the cache is full", "ops::append_heads",
+                     "at most " + std::to_string(to.tokens) + " tokens",
+                     std::to_string(past_of(i)) + " and " + std::to_string(from.tokens) + " more");
+      });
+    copy(cpu, from, to, past_of);
   }
 
   template <RealScalar Scalar>
@@ -35,6 +43,18 @@ struct AttentionOps {
                                  Heads<Scalar> dq, Heads<Scalar> dk, Heads<Scalar> dv) {
     const ArenaScope scope(cpu);
     detail::AttentionBackward<Scalar>(cpu, options, q, k, v, out, log_sum_exp.data(), dout, dq, dk, dv).run();
+  }
+
+ private:
+  /// to = from; a sequence's tokens to those from past_of(sequence) on.
+  template <class Scalar, class Past>
+  static void copy(Cpu& cpu, Heads<const Scalar> from, Heads<Scalar> to, Past past_of) {
+    detail::for_rows(cpu, from.batch * from.tokens, from.heads * from.width, [&](Index row) {
+      const Index sequence = row / from.tokens, token = row % from.tokens;
+      for (Index head = 0; head < from.heads; ++head)
+        std::copy_n(from.row(sequence, token, head), from.width,
+                    to.row(sequence, past_of(sequence) + token, head));
+    });
   }
 };
 

@@ -120,10 +120,14 @@ class AttentionTask {
     return (at.sequence * q_.heads + head(at, row)) * q_.tokens + query(row);
   }
 
+  /// How many keys the sequence has.
+  Index key_count(Place at) const { return options_.keys_of(at.sequence, q_.tokens, k_.tokens); }
   /// The keys that any of the rows [first, last) sees, but for the mask.
-  KeyRange keys_of(Index first, Index last) const {
-    return {visible_keys(options_, query(first), q_.tokens, k_.tokens).begin,
-            visible_keys(options_, query(last - 1), q_.tokens, k_.tokens).end};
+  KeyRange keys_of(Place at, Index first, Index last) const {
+    return {visible(at, first).begin, visible(at, last - 1).end};
+  }
+  KeyRange visible(Place at, Index row) const {
+    return visible_keys(options_, query(row), q_.tokens, key_count(at));
   }
   static Panels panels_of(KeyRange keys, Index block, Index block_size) {
     const Index begin = std::max(keys.begin - block, Index{0}), end = smaller(keys.end - block, block_size);
@@ -131,7 +135,7 @@ class AttentionTask {
   }
 
   kernels::ScoreRow<Sum> score_row(Place at, Index row, Index block, Panels panels, Sum* scores) const {
-    const KeyRange keys = visible_keys(options_, query(row), q_.tokens, k_.tokens);
+    const KeyRange keys = visible(at, row);
     const std::uint8_t* allowed = options_.mask.row(at.sequence, head(at, row), query(row));
     const Index stride = options_.mask.key_stride;
     return {scores,

@@ -78,8 +78,9 @@ struct RowOps {
                             : HYPERBLOCKS_ROW_KERNEL_OF(cpu, rotate_pairs<Scalar>);
     const Index size = rotary.cosines.rows();
     const auto position_of = [&](Index token) {
-      return rotary.positions ? Index{rotary.positions.data()[token]}
-                              : rotary.first + token % tokens_per_sequence;
+      if (rotary.positions) return Index{rotary.positions.data()[token]};
+      const Index past = rotary.past ? Index{rotary.past.data()[token / tokens_per_sequence]} : 0;
+      return past + rotary.first + token % tokens_per_sequence;
     };
     for (Index token = 0; token < x.rows(); ++token)
       check(position_of(token) >= 0 && position_of(token) < size, [&] {

@@ -23,7 +23,8 @@ struct DeviceRadixSort {
     return emulator::submit(stream, [=] {
       std::vector<int> order(static_cast<std::size_t>(count));
       std::iota(order.begin(), order.end(), 0);
-      std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return keys[a] < keys[b]; });
+      std::sort(order.begin(), order.end(),
+                [&](int a, int b) { return keys[a] != keys[b] ? keys[a] < keys[b] : a < b; });
       for (std::size_t i = 0; i < order.size(); ++i)
         sorted_keys[i] = keys[order[i]], sorted_values[i] = values[order[i]];
     });
