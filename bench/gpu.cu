@@ -4,83 +4,15 @@
 // products with a low-rank update beside the bare product, in turns; attention and RMSNorm beside the bytes
 // and operations that they cannot do without. One line of JSON for each measurement, to a file, and a table.
 //   build/release/bench/gpu [results.jsonl]
-#include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <functional>
-#include <string>
-#include <vector>
-
-#include <hyperblocks/core/random.hpp>
-#include <hyperblocks/cuda/cuda.cuh>
 #include <hyperblocks/ops/cpu/cpu.hpp>
+
+#include "gpu_report.hpp"
 
 namespace hb = hyperblocks;
 using hb::bf16, hb::Cuda, hb::dyn, hb::Index;
+using namespace hb::bench;
 
 namespace {
-
-/// Microseconds of the device's own clock.
-struct Times {
-  std::vector<double> all;
-  double best() const { return *std::min_element(all.begin(), all.end()); }
-  double median() const {
-    std::vector<double> sorted = all;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
-};
-
-class Clock {
- public:
-  explicit Clock(Cuda& cuda) : cuda_(cuda) {
-    hb::cuda::check(cudaEventCreate(&begin_)), hb::cuda::check(cudaEventCreate(&end_));
-  }
-  ~Clock() { cudaEventDestroy(begin_), cudaEventDestroy(end_); }
-  Clock(const Clock&) = delete;
-  Clock& operator=(const Clock&) = delete;
-
-  /// Several functions in turns, each call timed over `repeats` launches.
-  std::vector<Times> measure(const std::vector<std::function<void()>>& functions, int rounds = 20,
-                             int repeats = 10) {
-    std::vector<Times> times(functions.size());
-    for (int round = -2; round < rounds; ++round)  // the first two warm up
-      for (std::size_t i = 0; i < functions.size(); ++i) {
-        hb::cuda::check(cudaEventRecord(begin_, cuda_.stream()));
-        for (int repeat = 0; repeat < repeats; ++repeat) functions[i]();
-        hb::cuda::check(cudaEventRecord(end_, cuda_.stream()));
-        hb::cuda::check(cudaEventSynchronize(end_));
-        float milliseconds = 0;
-        hb::cuda::check(cudaEventElapsedTime(&milliseconds, begin_, end_));
-        if (round >= 0) times[i].all.push_back(1000.0 * milliseconds / repeats);
-      }
-    return times;
-  }
-
- private:
-  Cuda& cuda_;
-  cudaEvent_t begin_ = nullptr, end_ = nullptr;
-};
-
-class Report {
- public:
-  explicit Report(const char* file) : file_(file) {}
-  /// `reached` in its unit, of what the ceiling is; a ratio to the bare product where there is one.
-  void add(const std::string& name, const Times& times, double reached, const char* unit, double ceiling,
-           const Times* bare = nullptr) {
-    const double ratio = bare != nullptr ? times.median() / bare->median() : 0;
-    std::printf("%-44s %9.1f %9.1f us %8.1f %s", name.c_str(), times.best(), times.median(), reached, unit);
-    if (ceiling > 0) std::printf(" %5.1f %%", 100 * reached / ceiling);
-    if (bare != nullptr) std::printf("   %.3f of the bare product", ratio);
-    std::printf("\n");
-    file_ << "{\"name\": \"" << name << "\", \"best_us\": " << times.best()
-          << ", \"median_us\": " << times.median() << ", \"reached\": " << reached << ", \"unit\": \"" << unit
-          << "\", \"ceiling\": " << ceiling << ", \"of_bare\": " << ratio << "}" << std::endl;
-  }
-
- private:
-  std::ofstream file_;
-};
 
 struct Ceilings {
   double bytes = 0, operations = 0;  ///< GB/s and TFLOP/s
@@ -117,7 +49,7 @@ Ceilings measure_ceilings(Cuda& cuda, Clock& clock, Report& report) {
 template <Index in, Index out>
 void measure_updates(Cuda& cuda, Clock& clock, Report& report, const Ceilings& ceilings) {
   const auto w = random_tensor<dyn, dyn>(cuda, out, in);
-  for (const Index tokens : {1, 4, 16, 32, 128, 512, 2048}) {
+  for (const Index tokens : {1, 4, 16, 32, 64, 128, 512, 2048}) {
     const auto x = random_tensor<dyn, dyn>(cuda, tokens, in);
     hb::Tensor<bf16, Cuda, dyn, dyn> y(cuda, tokens, out);
     std::vector<std::function<void()>> functions = {
@@ -177,6 +109,26 @@ void measure_attention(Cuda& cuda, Clock& clock, Report& report, const Ceilings&
   }
 }
 
+/// One query against many keys, as it is when a token follows a long context: the keys and values are read
+/// once.
+void measure_decoding(Cuda& cuda, Clock& clock, Report& report, const Ceilings& ceilings) {
+  constexpr Index heads = 32, key_heads = 8, width = 128;
+  for (const Index keys : {1024, 8192, 131072}) {
+    const auto q = random_tensor<dyn, dyn, dyn>(cuda, 1, 1, heads * width);
+    const auto k = random_tensor<dyn, dyn, dyn>(cuda, 1, keys, key_heads * width);
+    const auto v = random_tensor<dyn, dyn, dyn>(cuda, 1, keys, key_heads * width);
+    hb::Tensor<bf16, Cuda, dyn, dyn, dyn> out(cuda, 1, 1, heads * width);
+    const auto times = clock.measure({[&] {
+      hb::ops::attention<bf16>(cuda, {.scale = 0.09, .causal = true}, hb::heads_of(q.view(), heads),
+                               hb::heads_of(k.view(), key_heads), hb::heads_of(v.view(), key_heads),
+                               hb::heads_of(out.view(), heads), {});
+    }});
+    report.add("one query against " + std::to_string(keys) + " keys", times[0],
+               1e-3 * 4.0 * static_cast<double>(keys * key_heads * width) / times[0].best(), "GB/s",
+               ceilings.bytes);
+  }
+}
+
 void measure_norm(Cuda& cuda, Clock& clock, Report& report, const Ceilings& ceilings) {
   for (const Index rows : {1, 1298, 16384}) {
     const auto x = random_tensor<dyn, dyn>(cuda, rows, 4096);
@@ -191,19 +143,16 @@ void measure_norm(Cuda& cuda, Clock& clock, Report& report, const Ceilings& ceil
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  Cuda cuda;
-  Clock clock(cuda);
-  Report report(argc > 1 ? argv[1] : "/dev/null");
-  const Ceilings ceilings = measure_ceilings(cuda, clock, report);
-  measure_updates<4096, 4096>(cuda, clock, report, ceilings);
-  measure_updates<4096, 12288>(cuda, clock, report, ceilings);
-  measure_updates<12288, 4096>(cuda, clock, report, ceilings);
-  measure_updates<1024, 3072>(cuda, clock, report, ceilings);
-  measure_updates<576, 1536>(cuda, clock, report, ceilings);
-  measure_attention(cuda, clock, report, ceilings);
-  measure_norm(cuda, clock, report, ceilings);
-} catch (const hb::Error& error) {
-  std::fprintf(stderr, "%s\n", error.what());
-  return 1;
+int main(int count, char** arguments) {
+  return measure(count, arguments, [](Cuda& cuda, Clock& clock, Report& report) {
+    const Ceilings ceilings = measure_ceilings(cuda, clock, report);
+    measure_updates<4096, 4096>(cuda, clock, report, ceilings);
+    measure_updates<4096, 12288>(cuda, clock, report, ceilings);
+    measure_updates<12288, 4096>(cuda, clock, report, ceilings);
+    measure_updates<1024, 3072>(cuda, clock, report, ceilings);
+    measure_updates<576, 1536>(cuda, clock, report, ceilings);
+    measure_attention(cuda, clock, report, ceilings);
+    measure_decoding(cuda, clock, report, ceilings);
+    measure_norm(cuda, clock, report, ceilings);
+  });
 }

@@ -2,6 +2,7 @@
 # Copyright 2026 The hyperblocks authors
 # One consumer test (cmake -P): configures, builds and runs a copy of PROJECT (with IN_PLACE the folder itself) in FOLDER as its
 # user would, never on top of an earlier run. With INSTALL_FROM (a build folder of ours) it installs that first and finds the package there.
+# CUDA_COMPILER is for projects in CUDA.
 # With REFUSED (a target) building that must fail with MESSAGE (a regular expression).
 function(run)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -20,6 +21,9 @@ if(INSTALL_FROM)
   run("${CMAKE_COMMAND}" --install "${INSTALL_FROM}" --prefix "${FOLDER}/prefix")
   file(RENAME "${FOLDER}/prefix" "${FOLDER}/moved")  # a package knows no absolute path
   list(APPEND arguments -D "CMAKE_PREFIX_PATH=${FOLDER}/moved")
+endif()
+if(CUDA_COMPILER)
+  list(APPEND arguments -D "CMAKE_CUDA_COMPILER=${CUDA_COMPILER}")
 endif()
 if(NOT IN_PLACE)
   file(COPY "${PROJECT}/" DESTINATION "${FOLDER}/project")

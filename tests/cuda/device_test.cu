@@ -98,7 +98,8 @@ TEST_CASE("recorded work neither uploads nor waits, and the device is good after
                        doctest::Contains("what is recorded waits for the device"), hb::Error);
   CHECK_THROWS_WITH_AS(Graph(cuda, [&] { cuda.synchronise(); }),
                        doctest::Contains("what is recorded waits for the device"), hb::Error);
-  CHECK_THROWS_AS(Graph(cuda, [&] { Numbers own(cuda, 8); }), hb::Error);  // memory is had by waiting
+  CHECK_THROWS_WITH_AS(Graph(cuda, [&] { Numbers own(cuda, 8); }),
+                       doctest::Contains("what is recorded allocates"), hb::Error);
   hb::ops::add<float>(cuda, x.view(), x.view(), y.view());
   CHECK(downloaded(cuda, y)[3] == 8);
 }

@@ -82,9 +82,8 @@ inline cudaError_t finish_all() {
 }
 }  // namespace emulator
 
-inline cudaError_t cudaMalloc(void** bytes, std::size_t size) {
+inline cudaError_t cudaMallocAsync(void** bytes, std::size_t size, cudaStream_t) {
   using emulator::canary;
-  if (const auto status = emulator::finish_all(); status != cudaSuccess) return status;
   auto* const base =
       static_cast<unsigned char*>(std::aligned_alloc(canary, (size + 3 * canary) / canary * canary));
   if (base == nullptr) return cudaErrorMemoryAllocation;
@@ -104,7 +103,10 @@ inline cudaError_t cudaFree(void* bytes) {
   std::free(base);
   return cudaSuccess;
 }
-inline cudaError_t cudaMallocHost(void** bytes, std::size_t size) { return cudaMalloc(bytes, size); }
+inline cudaError_t cudaMallocHost(void** bytes, std::size_t size) {
+  const auto status = emulator::finish_all();
+  return status == cudaSuccess ? cudaMallocAsync(bytes, size, nullptr) : status;
+}
 inline cudaError_t cudaFreeHost(void* bytes) { return cudaFree(bytes); }
 
 inline constexpr unsigned cudaStreamNonBlocking = 1;
