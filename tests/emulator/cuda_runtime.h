@@ -92,22 +92,27 @@ inline cudaError_t cudaMallocAsync(void** bytes, std::size_t size, cudaStream_t)
   emulator::allocated[*bytes] = size;
   return cudaSuccess;
 }
-inline cudaError_t cudaFree(void* bytes) {
-  if (bytes == nullptr) return cudaSuccess;
-  if (const auto status = emulator::finish_all(); status != cudaSuccess) return status;
-  auto* const base = static_cast<unsigned char*>(bytes) - emulator::canary;
-  const std::size_t size = emulator::allocated.at(bytes);
-  for (std::size_t i = 0; i < emulator::canary; ++i)
-    emulator::harmed = emulator::harmed || base[i] != 0xff || base[emulator::canary + size + i] != 0xff;
-  emulator::allocated.erase(bytes);
-  std::free(base);
-  return cudaSuccess;
+inline cudaError_t cudaFreeAsync(void* bytes, cudaStream_t stream) {
+  return emulator::submit(stream, [bytes] {
+    auto* const base = static_cast<unsigned char*>(bytes) - emulator::canary;
+    const std::size_t size = emulator::allocated.at(bytes);
+    for (std::size_t i = 0; i < emulator::canary; ++i)
+      emulator::harmed = emulator::harmed || base[i] != 0xff || base[emulator::canary + size + i] != 0xff;
+    emulator::allocated.erase(bytes);
+    std::free(base);
+  });
 }
 inline cudaError_t cudaMallocHost(void** bytes, std::size_t size) {
   const auto status = emulator::finish_all();
   return status == cudaSuccess ? cudaMallocAsync(bytes, size, nullptr) : status;
 }
-inline cudaError_t cudaFreeHost(void* bytes) { return cudaFree(bytes); }
+inline cudaError_t cudaFreeHost(void* bytes) {
+  if (const auto status = emulator::finish_all(); status != cudaSuccess) return status;
+  CUstream_st now;
+  cudaFreeAsync(bytes, &now);
+  now.finish();
+  return cudaSuccess;
+}
 
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {

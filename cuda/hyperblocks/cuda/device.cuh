@@ -25,7 +25,7 @@ class Cuda final : public Memory {
   explicit Cuda(int ordinal = 0) : ordinal_(select(ordinal)) {
     cudaStream_t stream = nullptr;
     cuda::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    stream_.reset(stream);
+    stream_.reset(stream, [](cudaStream_t ended) { cudaStreamDestroy(ended); });
     cublasLtHandle_t products = nullptr;
     cuda::check(cublasLtCreate(&products));
     products_.reset(products);
@@ -58,7 +58,7 @@ class Cuda final : public Memory {
     faults_.raise();
   }
 
-  /// In the stream's order: nobody waits.
+  /// In the stream's order, as it is freed: nobody waits. The stream lives as long as any of its memory.
   Buffer allocate(std::size_t size) override {
     hyperblocks::check(!recording_, [&] {
       return Error("what is recorded allocates", "Graph", "memory that is there already",
@@ -67,7 +67,8 @@ class Cuda final : public Memory {
     select();
     void* bytes = nullptr;
     cuda::check(cudaMallocAsync(&bytes, std::max<std::size_t>(size, 1), stream()));
-    Buffer buffer{std::shared_ptr<void>(bytes, [](void* p) { cudaFree(p); }), size};
+    Buffer buffer{std::shared_ptr<void>(bytes, [at = stream_](void* p) { cudaFreeAsync(p, at.get()); }),
+                  size};
     fill(bytes, 0, size);
     return buffer;
   }
@@ -110,15 +111,12 @@ class Cuda final : public Memory {
     return ordinal;
   }
 
-  struct DestroyStream {
-    void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-  };
   struct DestroyProducts {
     void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
   };
 
   int ordinal_;
-  std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyStream> stream_;
+  std::shared_ptr<std::remove_pointer_t<cudaStream_t>> stream_;
   std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, DestroyProducts> products_;
   cuda::Faults faults_;
   cuda::Staging staging_;
