@@ -37,8 +37,8 @@ struct TrainDocToLora {
         dfeatures(device, sequences * tokens);
     hb::Tensor<S, Device, dyn> scales(device, pieces), numbers(device, Net::numbers_of(pieces)),
         direction(device, Net::numbers_of(pieces));
-    hb::fill_normal(device, features, random, 1), hb::fill_normal(device, scales, random, 1);
-    hb::fill_normal(device, direction, random, 1);
+    fill_coarsely(device, features, random, 1), fill_coarsely(device, scales, random, 1);
+    fill_coarsely(device, direction, random, 1);
     hb::Tensor<std::uint8_t, Device, dyn> allowed(device, sequences * tokens);
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(sequences * tokens));
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = i % 7 != 3;
@@ -64,4 +64,8 @@ struct TrainDocToLora {
 
 }  // namespace
 
-TEST_CASE("Doc-to-LoRA, forward and backward") { compare(TrainDocToLora()); }
+TEST_CASE("Doc-to-LoRA, forward and backward") {
+  // bf16 is 0.006 from double in the factors, 0.064 in gradients to which every layer adds, rounded each
+  // time.
+  compare(TrainDocToLora(), 8e-2);
+}

@@ -30,7 +30,7 @@ std::vector<hb::Tokens> continued(bool updated) {
   const auto params = random_group<typename Model::Params>(device, random, 0.5);
   const typename Model::Positions positions(device);
   hb::Tensor<Scalar, Device, hb::dyn, 16> a(device, 3), b(device, 3);
-  hb::fill_normal(device, a, random, 1.0), hb::fill_normal(device, b, random, 1.0);
+  fill_coarsely(device, a, random, 1.0), fill_coarsely(device, b, random, 1.0);
   typename Model::template Updates<const Scalar> updates;
   if (updated)
     updates.layers[1].attention.output = {.a = {a.data(), 3}, .b = {b.data(), 3, hb::FactorForm::rows}};

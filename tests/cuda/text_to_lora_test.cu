@@ -29,7 +29,7 @@ struct TrainTextToLora {
     auto gradients = hb::make<typename Net::Gradients>(device);
     hb::Tensor<S, Device, dyn, 5> embeddings(device, 3), dembeddings(device, 3);
     hb::Tensor<S, Device, dyn> numbers(device, 3 * Net::numbers), direction(device, 3 * Net::numbers);
-    hb::fill_normal(device, embeddings, random, 1), hb::fill_normal(device, direction, random, 1);
+    fill_coarsely(device, embeddings, random, 1), fill_coarsely(device, direction, random, 1);
 
     const hb::ArenaScope scope(device);
     typename Net::Tape tape;
