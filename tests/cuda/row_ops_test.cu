@@ -259,6 +259,36 @@ TEST_CASE_TEMPLATE("rotary positions, embedding and copies of heads", S, double,
   CHECK(room.error() == 0);
 }
 
+TEST_CASE_TEMPLATE("choices", S, double, float, hb::bf16, hb::half) {
+  Devices d;
+  const Index rows = 7;
+  hb::Tensor<std::int32_t, hb::Cpu, dyn> on_cpu(d.cpu, rows);
+  hb::Tensor<std::int32_t, hb::Cuda, dyn> on_cuda(d.cuda, rows);
+  const auto same = [&] {
+    std::vector<std::int32_t> found(static_cast<std::size_t>(rows));
+    on_cuda.download(d.cuda, found);
+    return std::ranges::equal(found, on_cpu.span());
+  };
+  for (const Index columns : {1, 40, 3000}) {
+    TwinRows<S> x(d, rows, columns), y(d, rows, columns);
+    x.set([&](Index i) -> double {  // equal ones, NaN and infinity among them
+      if (i / columns == 3 && columns > 1) return i % 3 == 0 ? NAN : -INFINITY * (i % 2 == 0 ? 1 : -1);
+      return std::round(20 * d.random.normal());
+    });
+    hb::ops::largest<double>(d.cpu, x.cpu(), on_cpu.view());
+    hb::ops::largest<S>(d.cuda, x.cuda(), on_cuda.view());
+    CHECK(same());
+    hb::ops::one_hot<double>(d.cpu, on_cpu.view(), y.cpu());
+    hb::ops::one_hot<S>(d.cuda, on_cuda.view(), y.cuda());
+    CHECK(y.error() == 0);
+  }
+  TwinRows<S> x(d, rows, 6), codes(d, 50, 6);
+  x.fill(), codes.set([&](Index i) { return i % 60 == 7 ? NAN : d.random.normal(); });
+  hb::ops::nearest<double>(d.cpu, x.cpu(), codes.cpu(), on_cpu.view());
+  hb::ops::nearest<S>(d.cuda, x.cuda(), codes.cuda(), on_cuda.view());
+  CHECK(same());
+}
+
 TEST_CASE_TEMPLATE("losses with their gradients", S, double, float, hb::bf16) {
   using Sum = hb::Accumulator<S>;
   Devices d;
@@ -319,6 +349,18 @@ TEST_CASE("ids and positions beyond their tables are an Error when the host wait
   hb::ops::rope<float>(d.cuda, y.cuda(), rotary, 3, 1, hb::RopeLayout::half_split, false);
   CHECK_THROWS_WITH_AS(d.cuda.synchronise(),
                        doctest::Contains("a position is outside of the tables (ops::rope)"), hb::Error);
+  TwinRows<float> nothing(d, 2, 3);
+  nothing.poison();
+  hb::Tensor<std::int32_t, hb::Cuda, dyn> chosen(d.cuda, 2);
+  hb::ops::largest<float>(d.cuda, nothing.cuda(), chosen.view());
+  CHECK_THROWS_WITH_AS(d.cuda.synchronise(), doctest::Contains("nothing can be chosen (ops::largest)"),
+                       hb::Error);
+  hb::ops::nearest<float>(d.cuda, nothing.cuda(), nothing.cuda(), chosen.view());
+  CHECK_THROWS_WITH_AS(d.cuda.synchronise(), doctest::Contains("nothing can be chosen (ops::nearest)"),
+                       hb::Error);
+  chosen.upload(d.cuda, std::vector<std::int32_t>{1, 3});
+  hb::ops::one_hot<float>(d.cuda, chosen.view(), nothing.cuda());
+  CHECK_THROWS_WITH_AS(d.cuda.synchronise(), doctest::Contains("(ops::one_hot)"), hb::Error);
   TwinIds past(d, {6});
   hb::ops::append_heads<float>(d.cuda, hb::Heads<const float>{y.cuda().data(), 1, 3, 1, 8, 24, 8, 8},
                                {logits.cuda().data(), 1, 3, 1, 8, 24, 8, 8}, past.cuda());

@@ -182,6 +182,6 @@ TEST_CASE("what does not fit is said") {
                         {.factors = linear.factors});
   });
   subject.embeddings(0, 0) = std::nanf("");
-  says("nothing can be chosen (TaskEncoder): expected finite scores, found others",
+  says("nothing can be chosen (ops::largest): expected a number among NaN and infinity, found none in row 0",
        forward({.x = subject.embeddings}, {.factors = subject.factors}));
 }

@@ -7,6 +7,7 @@
 #include <hyperblocks/cuda/device.cuh>
 #include <hyperblocks/cuda/graph.cuh>
 #include <hyperblocks/cuda/ops/attention_ops.cuh>
+#include <hyperblocks/cuda/ops/choice_ops.cuh>
 #include <hyperblocks/cuda/ops/loss_ops.cuh>
 #include <hyperblocks/cuda/ops/product_ops.cuh>
 #include <hyperblocks/cuda/ops/row_ops.cuh>
@@ -15,6 +16,7 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cuda> : cuda::ProductOps, cuda::ElementOps, cuda::RowOps, cuda::LossOps, cuda::AttentionOps {};
+struct Ops<Cuda>
+    : cuda::ProductOps, cuda::ElementOps, cuda::RowOps, cuda::LossOps, cuda::AttentionOps, cuda::ChoiceOps {};
 
 }  // namespace hyperblocks

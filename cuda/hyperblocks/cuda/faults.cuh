@@ -20,7 +20,10 @@ enum class Fault : std::uint32_t {
   label,
   teacher_id,
   position,
-  cache
+  cache,
+  largest,
+  nearest,
+  one_hot
 };
 
 /// Where kernels report: one word, so that a report is whole.
@@ -70,6 +73,14 @@ class Faults {
         throw Error("an id is out of range", "ops::topk_kl", "less than the vocabulary", found);
       case Fault::position:
         throw Error("a position is outside of the tables", "ops::rope", "a row of the tables", found);
+      case Fault::largest:
+        throw Error("nothing can be chosen", "ops::largest", "a number among NaN and infinity",
+                    "none in row " + found);
+      case Fault::nearest:
+        throw Error("nothing can be chosen", "ops::nearest", "a number among NaN and infinity",
+                    "none in row " + found);
+      case Fault::one_hot:
+        throw Error("an id is out of range", "ops::one_hot", "a column", found);
       case Fault::cache:
         throw Error("the cache is full", "ops::append_heads", "a place in the cache", found);
     }

@@ -49,7 +49,7 @@ struct Softmax : RowBlock<Scalar_, Device_, width, width> {
 };
 
 namespace detail {
-/// A device's numbers on the host: choices between a few codes are made there.
+/// A device's numbers on the host.
 template <class Device, class V>
 std::vector<double> on_host(Device& device, const V& numbers) {
   using Scalar = std::remove_const_t<typename V::ScalarType>;
@@ -59,13 +59,6 @@ std::vector<double> on_host(Device& device, const V& numbers) {
   std::transform(host.begin(), host.end(), result.begin(),
                  [](Scalar number) { return scalar_cast<double>(number); });
   return result;
-}
-
-/// The place of the largest score.
-inline std::size_t choice(const char* where, std::span<const double> scores) {
-  check(std::ranges::all_of(scores, [](double score) { return std::isfinite(score); }),
-        [&] { return Error("nothing can be chosen", where, "finite scores", "others"); });
-  return static_cast<std::size_t>(std::ranges::max_element(scores) - scores.begin());
 }
 }  // namespace detail
 
@@ -104,12 +97,8 @@ struct Codebook : RowBlock<Scalar_, Device_, width, width> {
 
   static void forward(Device& device, const Params& params, Input x, Output y, Tape* tape = nullptr) {
     if (tape != nullptr) tape->input = x;
-    const auto code = detail::on_host(device, params.code.view());
-    std::vector<Scalar> nearest;
-    for (const std::size_t chosen : choices(code, detail::on_host(device, x)))
-      for (std::size_t i = 0; i < columns; ++i)
-        nearest.push_back(scalar_cast<Scalar>(code[chosen * columns + i]));
-    device.upload(y.data(), nearest.data(), y.bytes());
+    const ArenaScope scope(device);
+    ops::embedding<Scalar, Scalar>(device, nearest(device, params, x), params.code, y, 1);
   }
 
   static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient dx,
@@ -120,16 +109,20 @@ struct Codebook : RowBlock<Scalar_, Device_, width, width> {
 
   /// A step of training: codes move towards the mean of the rows that they stand for.
   static void follow(Device& device, Params& params, Input x, double decay = 0.99) {
-    const auto code = detail::on_host(device, params.code.view()), rows = detail::on_host(device, x);
+    const ArenaScope scope(device);
+    const auto rows = detail::on_host(device, x);
+    const auto places = nearest(device, params, x);
+    std::vector<std::int32_t> chosen(static_cast<std::size_t>(places.size()));
+    device.download(chosen.data(), places.data(), chosen.size() * sizeof(std::int32_t));
     auto sum = detail::on_host(device, params.sum.view()),
          count = detail::on_host(device, params.count.view());
     for (double& number : sum) number *= decay;
     for (double& number : count) number *= decay;
-    const auto chosen = choices(code, rows);
     for (std::size_t row = 0; row < chosen.size(); ++row) {
-      count[chosen[row]] += 1 - decay;
+      const auto code = static_cast<std::size_t>(chosen[row]);
+      count[code] += 1 - decay;
       for (std::size_t i = 0; i < columns; ++i)
-        sum[chosen[row] * columns + i] += (1 - decay) * rows[row * columns + i];
+        sum[code * columns + i] += (1 - decay) * rows[row * columns + i];
     }
     double all = 0;
     for (const double number : count) all += number;
@@ -147,20 +140,10 @@ struct Codebook : RowBlock<Scalar_, Device_, width, width> {
  private:
   static constexpr auto columns = static_cast<std::size_t>(width);
 
-  static std::vector<std::size_t> choices(const std::vector<double>& code, const std::vector<double>& rows) {
-    std::vector<std::size_t> result;
-    std::vector<double> scores(static_cast<std::size_t>(codes));
-    for (std::size_t row = 0; row < rows.size(); row += columns) {
-      for (std::size_t i = 0; i < scores.size(); ++i) {
-        scores[i] = 0;
-        for (std::size_t j = 0; j < columns; ++j) {
-          const double distance = rows[row + j] - code[i * columns + j];
-          scores[i] -= distance * distance;
-        }
-      }
-      result.push_back(detail::choice("Codebook", scores));
-    }
-    return result;
+  static View<std::int32_t, Device, dyn> nearest(Device& device, const Params& params, Input x) {
+    const auto chosen = take<std::int32_t, dyn>(device, x.rows());
+    ops::nearest<Scalar>(device, x, params.code, chosen);
+    return chosen;
   }
 };
 
@@ -250,18 +233,16 @@ struct TaskEncoder {
 
  private:
   static void choose(Device& device, OutputGradient logits, OutputGradient noise, Output y) {
-    auto scores = detail::on_host(device, logits);
+    auto scores = logits;
     if (noise) {
       ops::detail::check_same("TaskEncoder: noise", logits, noise);
-      const auto more = detail::on_host(device, noise);
-      std::transform(scores.begin(), scores.end(), more.begin(), scores.begin(), std::plus<>());
+      const auto noisy = take<Scalar, dyn, out>(device, logits.rows());
+      ops::add<Scalar>(device, logits, noise, noisy);
+      scores = noisy;
     }
-    std::vector<Scalar> one_hot(scores.size(), scalar_cast<Scalar>(0.0));
-    constexpr auto classes = static_cast<std::size_t>(out);
-    for (std::size_t row = 0; row < scores.size(); row += classes)
-      one_hot[row + detail::choice("TaskEncoder", std::span(scores).subspan(row, classes))] =
-          scalar_cast<Scalar>(1.0);
-    device.upload(y.data(), one_hot.data(), y.bytes());
+    const auto chosen = take<std::int32_t, dyn>(device, logits.rows());
+    ops::largest<Scalar>(device, scores, chosen);
+    ops::one_hot<Scalar>(device, chosen, y);
   }
 };
 

@@ -167,12 +167,18 @@ class Generation {
 
   /// The next tokens of the continuations that go on, by their places; whether there is one.
   bool choose(std::vector<std::int32_t>& next) {
-    host_.resize(places_.size() * static_cast<std::size_t>(Model::vocabulary));
-    device_.download(host_.data(), logits_.data(), host_.size() * sizeof(Scalar));
     next.resize(places_.size());
+    if (greedy()) {  // chosen where the logits are
+      const auto count = static_cast<Index>(places_.size());
+      ops::largest<Scalar>(device_, logits_.view().slice(0, count), ids_.view().slice(0, count));
+      device_.download(next.data(), ids_.data(), next.size() * sizeof(std::int32_t));
+    } else {
+      host_.resize(places_.size() * static_cast<std::size_t>(Model::vocabulary));
+      device_.download(host_.data(), logits_.data(), host_.size() * sizeof(Scalar));
+    }
     std::vector<std::size_t> ended;
     for (std::size_t place = 0; place < places_.size(); ++place) {
-      const auto token = next_token(place);
+      const auto token = go_on(places_[place], greedy() ? next[place] : sampled(place));
       next[place] = token.value_or(0);
       if (!token) ended.push_back(place);
     }
@@ -195,14 +201,21 @@ class Generation {
     return std::nullopt;
   }
 
-  /// Nothing where the continuation ends, whether with a token or with a stop token in its place.
-  std::optional<std::int32_t> next_token(std::size_t place) {
+  bool greedy() const {
+    return options_.sampling.temperature == 0 && options_.sampling.repetition_penalty == 1;
+  }
+
+  std::int32_t sampled(std::size_t place) {
     const std::size_t prompt = places_[place];
     row_.resize(static_cast<std::size_t>(Model::vocabulary));
     std::transform(host_.begin() + static_cast<Index>(place) * Model::vocabulary,
                    host_.begin() + static_cast<Index>(place + 1) * Model::vocabulary, row_.begin(),
                    [](Scalar number) { return scalar_cast<float>(number); });
-    const std::int32_t token = samplers_[prompt].next(row_, seen_[prompt]);
+    return samplers_[prompt].next(row_, seen_[prompt]);
+  }
+
+  /// Nothing where the continuation ends, whether with a token or with a stop token in its place.
+  std::optional<std::int32_t> go_on(std::size_t prompt, std::int32_t token) {
     if (std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end())
       return end(prompt, Ending::stop);
     results_[prompt].push_back(token);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <hyperblocks/ops/attention.hpp>
+#include <hyperblocks/ops/choices.hpp>
 #include <hyperblocks/ops/elementwise.hpp>
 #include <hyperblocks/ops/losses.hpp>
 #include <hyperblocks/ops/products.hpp>

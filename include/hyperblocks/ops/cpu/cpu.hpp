@@ -5,6 +5,7 @@
 
 #include <hyperblocks/ops/cpu/activation_ops.hpp>
 #include <hyperblocks/ops/cpu/attention_ops.hpp>
+#include <hyperblocks/ops/cpu/choice_ops.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 #include <hyperblocks/ops/cpu/loss_ops.hpp>
 #include <hyperblocks/ops/cpu/product_ops.hpp>
@@ -14,6 +15,7 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cpu> : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps, cpu::AttentionOps {};
+struct Ops<Cpu>
+    : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps, cpu::AttentionOps, cpu::ChoiceOps {};
 
 }  // namespace hyperblocks
