@@ -82,8 +82,9 @@ struct RotatedFits {
 };
 }  // namespace detail
 
-template <AttentionSpec spec, RealScalar Scalar_, class Device_, class Weights = Trainable>
+template <AttentionSpec spec_, RealScalar Scalar_, class Device_, class Weights = Trainable>
 struct Attention {
+  static constexpr AttentionSpec spec = spec_;  // clang 19 reads a template argument's doubles wrongly
   static_assert(sizeof(detail::HeadsDivide < spec.head_width == 0 ? spec.hidden : spec.heads, spec.heads >) >
                 0);
   static_assert(sizeof(detail::GroupsDivide<spec.heads, std::max<Index>(spec.key_heads(), 1)>) > 0);
