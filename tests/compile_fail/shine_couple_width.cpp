@@ -2,7 +2,7 @@
 // Copyright 2026 The hyperblocks authors
 // expect: a Shine's couple_width must divide every A and B: CoupleDivides<couple_width, numbers of A, of B>
 // expect: CoupleDivides<7, 24, 24>
-// errors: 1
+// errors: 5
 #include <hyperblocks/hypernets/shine.hpp>
 #include <hyperblocks/ops/cpu/cpu.hpp>
 

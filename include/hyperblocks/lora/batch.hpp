@@ -40,7 +40,7 @@ class Batch {
   Batch& operator=(Batch&&) noexcept = default;
 
   const Updates& front() const& { return updates_.front(); }
-  void front() const&& = delete;  // the others would be gone
+  const Updates& front() const&& = delete;  // the others would be gone
   const std::vector<Updates>& parts() const& { return updates_; }
 
  private:

@@ -27,7 +27,7 @@ static_assert(text_net.autoregressive && text_net.product_scale == 10000 && text
 
 /// What a program does with a hypernetwork whose system it does not know beforehand.
 template <auto spec>
-constexpr bool reads_documents = std::same_as<decltype(spec), const hb::DocToLoraSpec>;
+constexpr bool reads_documents = std::same_as<std::remove_const_t<decltype(spec)>, hb::DocToLoraSpec>;
 static_assert(reads_documents<document_net> && !reads_documents<net>);
 
 template <hb::DecoderSpec spec>
