@@ -138,7 +138,7 @@ TEST_CASE("a limit cuts the text, not the model's own tokens") {
 
 TEST_CASE("tokens and ids") {
   const Tokenizer tokenizer = named("added tokens");
-  const auto id = tokenizer.id_of("<s>").value();
+  const auto id = tokenizer.id_of("<s>").value_or(-1);
   CHECK(tokenizer.token_of(id) == "<s>");
   CHECK(tokenizer.id_of("[UNK]") == 0);
   CHECK(!tokenizer.id_of("no such token"));
