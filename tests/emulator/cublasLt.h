@@ -163,8 +163,7 @@ struct Matrix {
   std::int64_t rows() const { return turned ? layout.columns : layout.rows; }
   std::int64_t columns() const { return turned ? layout.rows : layout.columns; }
   std::int64_t at(std::int64_t batch, std::int64_t row, std::int64_t column) const {
-    return batch * layout.stride +
-           (turned ? row * layout.leading + column : column * layout.leading + row);
+    return batch * layout.stride + (turned ? row * layout.leading + column : column * layout.leading + row);
   }
   double operator()(std::int64_t batch, std::int64_t row, std::int64_t column) const {
     return number(data, layout.type, at(batch, row, column));
