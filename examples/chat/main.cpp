@@ -58,6 +58,10 @@ struct Words {
                       error.found());
     }
   }
+
+  hb::Tokens prompt_of(const std::vector<hb::Message>& turns) const {
+    return tokenizer.encode(chat ? chat->render(turns) : turns.back().content, false);
+  }
 };
 
 /// A model whose matrices are kept as Stored numbers; it computes in float.
@@ -128,7 +132,7 @@ class Chat {
     const auto room = options_.context - std::min(options_.most, options_.context / 4);
     const auto oldest = turns.begin() + (options_.system.empty() ? 0 : 1);
     for (bool dropped = false;; dropped = true) {
-      hb::Tokens prompt = words_.tokenizer.encode(words_.chat.value().render(turns), false);
+      hb::Tokens prompt = words_.prompt_of(turns);
       if (std::ssize(prompt) <= room || turns.end() - oldest < 3) {
         if (dropped && std::ssize(prompt) <= room)
           note("[the context is full: the oldest turns are forgotten]\n");
@@ -177,7 +181,7 @@ class Chat {
     };
     options.ended = [&](std::size_t, hb::Ending why) { full = why == hb::Ending::positions; };
     hb::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1), options,
-                        adapter_.template updates<Model>(), &cache_.value());
+                        adapter_.template updates<Model>(), cache_ ? &*cache_ : nullptr);
     const auto made = static_cast<double>(read_.size() - prompt.size());
     print(decoder.finish());
     std::cout << std::endl;
