@@ -367,3 +367,45 @@ TEST_CASE("ids and positions beyond their tables are an Error when the host wait
   CHECK_THROWS_WITH_AS(d.cuda.synchronise(), doctest::Contains("the cache is full (ops::append_heads)"),
                        hb::Error);
 }
+
+TEST_CASE_TEMPLATE("AdamW's step, and the L1 distance", S, double, float, hb::bf16, hb::half) {
+  using Wide = hb::Accumulator<S>;
+  Devices d;
+  for (const Index size : {1, 37, 5000}) {
+    CAPTURE(size);
+    TwinRow<S> gradient(d, size), rounded(d, size), target(d, size), dx(d, size);
+    TwinRow<Wide> weights(d, size), means(d, size), squares(d, size);
+    gradient.fill(), target.fill(), weights.fill(), means.set([](Index) { return 0; }),
+        squares.set([](Index) { return 0; });
+    rounded.poison();
+    hb::AdamStep step{.rate = 0.02, .beta1 = 0.8, .beta2 = 0.95, .decay = 0.3, .factor = 0.5};
+    for (step.step = 1; step.step <= 3; ++step.step) {
+      hb::ops::adam_step<double>(d.cpu, step, gradient.cpu(), weights.cpu(), means.cpu(), squares.cpu(),
+                                 rounded.cpu());
+      hb::ops::adam_step<S>(d.cuda, step, gradient.cuda(), weights.cuda(), means.cuda(), squares.cuda(),
+                            rounded.cuda());
+    }
+    CHECK(weights.error() < tolerance<Wide>);
+    CHECK(means.error() < tolerance<Wide>);
+    CHECK(squares.error() < tolerance<Wide>);
+    CHECK(rounded.error() < tolerance<S>);
+
+    for (const auto write : {Write::assign, Write::add}) {
+      if (write == Write::add)
+        dx.fill();
+      else
+        dx.poison();
+      const double on_cpu =
+          hb::ops::l1_distance<double>(d.cpu, gradient.cpu(), target.cpu(), 0.25, dx.cpu(), write);
+      const double on_cuda =
+          hb::ops::l1_distance<S>(d.cuda, gradient.cuda(), target.cuda(), 0.25, dx.cuda(), write);
+      CHECK(std::abs(on_cuda - on_cpu) <= tolerance<S> * (1 + on_cpu));
+      CHECK(dx.error() < tolerance<S>);
+    }
+    dx.poison();
+    const double alone = hb::ops::l1_distance<double>(d.cpu, gradient.cpu(), {}, 2, dx.cpu());
+    CHECK(std::abs(hb::ops::l1_distance<S>(d.cuda, gradient.cuda(), {}, 2, dx.cuda()) - alone) <=
+          1e-12 * (1 + alone));
+    CHECK(dx.error() < tolerance<S>);
+  }
+}

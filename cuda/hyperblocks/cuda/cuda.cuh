@@ -9,6 +9,7 @@
 #include <hyperblocks/cuda/ops/attention_ops.cuh>
 #include <hyperblocks/cuda/ops/choice_ops.cuh>
 #include <hyperblocks/cuda/ops/loss_ops.cuh>
+#include <hyperblocks/cuda/ops/optimiser_ops.cuh>
 #include <hyperblocks/cuda/ops/product_ops.cuh>
 #include <hyperblocks/cuda/ops/row_ops.cuh>
 #include <hyperblocks/ops/ops.hpp>
@@ -16,7 +17,12 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cuda>
-    : cuda::ProductOps, cuda::ElementOps, cuda::RowOps, cuda::LossOps, cuda::AttentionOps, cuda::ChoiceOps {};
+struct Ops<Cuda> : cuda::ProductOps,
+                   cuda::ElementOps,
+                   cuda::RowOps,
+                   cuda::LossOps,
+                   cuda::AttentionOps,
+                   cuda::ChoiceOps,
+                   cuda::OptimiserOps {};
 
 }  // namespace hyperblocks

@@ -15,6 +15,13 @@ namespace hyperblocks {
 class Random {
  public:
   explicit Random(std::uint64_t seed = 0) : state_(seed) {}
+  /// One of many that have nothing to do with each other: of a seed and, say, an epoch.
+  static Random of(std::uint64_t seed, std::uint64_t number) {
+    Random first(seed), second(number ^ first.bits());
+    return Random(second.bits());
+  }
+  /// Random(random.state()) goes on as `random` would.
+  std::uint64_t state() const { return state_; }
 
   std::uint64_t bits() {
     std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
@@ -26,6 +33,11 @@ class Random {
   /// In [0, 1).
   double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
+
+  /// A whole number in [0, limit).
+  std::size_t below(std::size_t limit) {
+    return static_cast<std::size_t>(uniform() * static_cast<double>(limit));
+  }
 
   /// Mean 0, variance 1.
   double normal() {

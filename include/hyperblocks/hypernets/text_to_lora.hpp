@@ -143,6 +143,23 @@ struct TextToLora {
   /// The adapters of some texts, whose embeddings are given as a text encoder gives them, of any length.
   static Generated<Model> generate(Device& device, const Params& params,
                                    std::span<const std::vector<float>> embeddings) {
+    const auto texts = static_cast<Index>(embeddings.size());
+    std::vector<Tensor<Scalar, Device, dyn>> made;
+    made.emplace_back(device, texts * numbers);
+    const View<Scalar, Device, dyn> to = made.back();
+    const ArenaScope scope(device);
+    const auto x = take_embeddings(device, embeddings);
+    forward(device, params, {.x = x}, {.factors = to});
+    std::vector<std::vector<Updates>> adapters;
+    adapters.reserve(embeddings.size());
+    for (Index text = 0; text < texts; ++text)
+      adapters.push_back({updates<const Scalar>(View<const Scalar, Device, dyn>(to), text)});
+    return {std::move(made), std::move(adapters)};
+  }
+
+  /// Embeddings as a text encoder gives them, of any length, as forward reads them.
+  static View<Scalar, Device, dyn, spec.embedding> take_embeddings(
+      Device& device, std::span<const std::vector<float>> embeddings) {
     check(!embeddings.empty(),
           [] { return Error("nothing to read", "TextToLora", "one embedding or more", "none"); });
     std::vector<Scalar> host;
@@ -153,19 +170,9 @@ struct TextToLora {
       });
       for (const float number : task_embedding(embedding)) host.push_back(scalar_cast<Scalar>(number));
     }
-    const auto texts = static_cast<Index>(embeddings.size());
-    std::vector<Tensor<Scalar, Device, dyn>> made;
-    made.emplace_back(device, texts * numbers);
-    const View<Scalar, Device, dyn> to = made.back();
-    const ArenaScope scope(device);
-    const auto x = take<Scalar, dyn, spec.embedding>(device, texts);
+    const auto x = take<Scalar, dyn, spec.embedding>(device, static_cast<Index>(embeddings.size()));
     device.upload(x.data(), host.data(), x.bytes());
-    forward(device, params, {.x = x}, {.factors = to});
-    std::vector<std::vector<Updates>> adapters;
-    adapters.reserve(embeddings.size());
-    for (Index text = 0; text < texts; ++text)
-      adapters.push_back({updates<const Scalar>(View<const Scalar, Device, dyn>(to), text)});
-    return {std::move(made), std::move(adapters)};
+    return x;
   }
 
   /// Where the factors of every target lie in an output's numbers: factors<float>(x).attention.query.a.

@@ -82,8 +82,9 @@ void save_hypernet(Device& device, const typename Net::Params& params, const std
                    HypernetConfig config = {}) {
   config.base = hypernet_base(Net::Model::spec);
   config.spec = Net::spec;
-  std::map<std::string, std::vector<std::byte>> bytes;
-  detail::write_hypernet(folder, config, detail::downloaded(device, params, bytes));
+  Downloads downloads;
+  downloads.add_all(device, params);
+  detail::write_hypernet(folder, config, downloads.tensors());
 }
 
 }  // namespace hyperblocks

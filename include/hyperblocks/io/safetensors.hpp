@@ -344,33 +344,38 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   file.commit();
 }
 
-namespace detail {
-/// The tensors of a group of parameters by their names, which look at `bytes`.
-template <class Device, class Params>
-std::map<std::string, StoredTensor> downloaded(Device& device, const Params& params,
-                                               std::map<std::string, std::vector<std::byte>>& bytes) {
-  std::map<std::string, StoredTensor> tensors;
-  visit(
-      [&](const std::string& name, const auto& tensor) {
-        using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
-        const auto count = static_cast<std::size_t>(tensor.size());
-        auto& host = bytes[name];
-        host.resize(count * sizeof(Scalar));
-        tensor.download(device, std::span(reinterpret_cast<Scalar*>(host.data()), count));
-        const auto shape = tensor.shape().all();
-        tensors[name] = {hyperblocks::dtype_of<Scalar>, {shape.begin(), shape.end()}, host};
-      },
-      params);
-  return tensors;
-}
-}  // namespace detail
+/// Tensors of a device on their way to a file: copies of their numbers, under names.
+class Downloads {
+ public:
+  template <class Device, class Tensor>
+  void add(Device& device, const std::string& name, const Tensor& tensor) {
+    using Scalar = typename Tensor::ScalarType;
+    const auto count = static_cast<std::size_t>(tensor.size());
+    auto& host = bytes_[name];
+    host.resize(count * sizeof(Scalar));
+    tensor.download(device, std::span(reinterpret_cast<Scalar*>(host.data()), count));
+    const auto shape = tensor.shape().all();
+    tensors_[name] = {dtype_of<Scalar>, {shape.begin(), shape.end()}, host};
+  }
+  /// All of a group of parameters, behind a prefix of their names.
+  template <class Device, class Params>
+  void add_all(Device& device, const Params& params, const std::string& prefix = "") {
+    visit([&](const std::string& name, const auto& tensor) { add(device, prefix + name, tensor); }, params);
+  }
+  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+
+ private:
+  std::map<std::string, std::vector<std::byte>> bytes_;
+  std::map<std::string, StoredTensor> tensors_;
+};
 
 /// Writes a group of parameters under their names.
 template <class Device, class Params>
 void save(Device& device, const Params& params, const std::filesystem::path& path,
           const std::map<std::string, std::string>& metadata = {}) {
-  std::map<std::string, std::vector<std::byte>> bytes;
-  write_safetensors(path, detail::downloaded(device, params, bytes), metadata);
+  Downloads downloads;
+  downloads.add_all(device, params);
+  write_safetensors(path, downloads.tensors(), metadata);
 }
 
 }  // namespace hyperblocks

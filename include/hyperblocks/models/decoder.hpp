@@ -161,6 +161,7 @@ struct Decoder {
     Updates<const Scalar> updates = {};
     Cache* cache = nullptr;
     Index first_cached = 0;  ///< the place in the cache of the pass's first sequence
+    bool recompute = false;  ///< of each layer the tape keeps what it reads; backward runs it once more
   };
   /// Each is optional; states are those of layers that ran and of what they read. Fewer rows than were read
   /// are each sequence's last ones.
@@ -183,9 +184,10 @@ struct Decoder {
     Sequences sequences;  // with what was appended
     Index tokens = 0;     // of a sequence, without
     Index first_layer = 0, end_layer = 0;
-    bool final_norm = false;
+    bool final_norm = false, recompute = false;
     typename Table::Tape embedding;
     std::array<typename Layer::Tape, depth> layers;
+    std::array<typename Layer::Input, depth> reads;  // where they are computed once more
     typename Norm::Tape norm;
     typename Head::Tape head;
   };
@@ -216,7 +218,7 @@ struct Decoder {
       tape->sequences = sequences;
       tape->tokens = (input.ids ? input.ids.size() : input.x.rows()) / sequences.count;
       tape->first_layer = input.first_layer, tape->end_layer = input.layers;
-      tape->final_norm = input.final_norm;
+      tape->final_norm = input.final_norm, tape->recompute = input.recompute;
       tape->embedding.ids = input.ids;
     }
     const auto keep = [&](Index state) {
@@ -227,9 +229,10 @@ struct Decoder {
       keep(i);
       const auto at = static_cast<std::size_t>(i);
       const auto y = tape ? take<Scalar, dyn, hidden>(device, x.rows()) : x;
-      Layer::forward(device, params.layers[at],
-                     {x, setup(input, sequences, past, i), input.updates.layers[at]}, y,
-                     tape ? &tape->layers[at] : nullptr);
+      const typename Layer::Input read{x, setup(input, sequences, past, i), input.updates.layers[at]};
+      Layer::forward(device, params.layers[at], read, y,
+                     tape && !input.recompute ? &tape->layers[at] : nullptr);
+      if (tape && input.recompute) tape->reads[at] = read;
       x = y;
     }
     if (input.cache)
@@ -274,8 +277,8 @@ struct Decoder {
     if (!tape.final_norm) add_state(tape.end_layer);
     for (Index i = tape.end_layer - 1; i >= tape.first_layer; --i) {
       const auto at = static_cast<std::size_t>(i);
-      Layer::backward(device, params.layers[at], tape.layers[at], dx, {dnext, {}, dinput.updates.layers[at]},
-                      gradients.layers[at], write);
+      layer_backward(device, params.layers[at], tape, at, dx, {dnext, {}, dinput.updates.layers[at]},
+                     gradients.layers[at], write);
       std::swap(dx, dnext);
       add_state(i);
     }
@@ -371,6 +374,18 @@ struct Decoder {
       result.cache = {of_layer(input.cache->keys), of_layer(input.cache->values), past};
     }
     return result;
+  }
+
+  static void layer_backward(Device& device, const typename Layer::Params& params, const Tape& tape,
+                             std::size_t layer, ConstRows dy, const typename Layer::InputGradient& dinput,
+                             typename Layer::Gradients& gradients, Write write) {
+    const ArenaScope scope(device);
+    if (!tape.recompute)
+      return Layer::backward(device, params, tape.layers[layer], dy, dinput, gradients, write);
+    typename Layer::Tape again;
+    const auto y = take<Scalar, dyn, hidden>(device, dy.rows());
+    Layer::forward(device, params, tape.reads[layer], y, &again);
+    Layer::backward(device, params, again, dy, dinput, gradients, write);
   }
 
   template <class S>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Losses of rows of logits, one loss per row, with the gradient in the same call.
+// Losses of rows of logits, one loss per row, with the gradient in the same call; and the L1 distance.
 #pragma once
 
 #include <hyperblocks/ops/operands.hpp>
@@ -38,6 +38,15 @@ void topk_kl(Device& device, Rows<const Scalar, Device> logits, Rows<const std::
     detail::check_extent("ops::topk_kl", "rows of the logits and weights", logits.rows(), weights.size());
   Ops<Device>::template topk_kl<Scalar, Stored>(device, logits, ids, log_probabilities, losses, dlogits,
                                                 weights);
+}
+
+/// The sum of |x - target|, without a target of |x|; dx (optional) [+]= factor sign(x - target).
+template <RealScalar Scalar, class Device>
+double l1_distance(Device& device, Row<const Scalar, Device> x, Row<const Scalar, Device> target,
+                   double factor = 1, Row<Scalar, Device> dx = {}, Write write = Write::assign) {
+  if (target) detail::check_extent("ops::l1_distance", "numbers of x and target", x.size(), target.size());
+  if (dx) detail::check_extent("ops::l1_distance", "numbers of x and dx", x.size(), dx.size());
+  return Ops<Device>::template l1_distance<Scalar>(device, x, target, factor, dx, write == Write::add);
 }
 
 }  // namespace hyperblocks::ops

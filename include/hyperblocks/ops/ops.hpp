@@ -12,5 +12,6 @@
 #include <hyperblocks/ops/choices.hpp>
 #include <hyperblocks/ops/elementwise.hpp>
 #include <hyperblocks/ops/losses.hpp>
+#include <hyperblocks/ops/optimiser.hpp>
 #include <hyperblocks/ops/products.hpp>
 #include <hyperblocks/ops/rowwise.hpp>

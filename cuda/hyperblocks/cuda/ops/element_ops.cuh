@@ -168,6 +168,24 @@ struct ElementOps {
            y.size(), partial.data(), y.data(), add);
   }
 
+  /// term(i) for i < size, combined in double.
+  template <class Term, class F>
+  static double reduce_terms(Cuda& cuda, Index size, const Term& term, F combine) {
+    constexpr Index threads = kernels::total_threads, most_blocks = 512;
+    if (size == 0) return 0;
+    const ArenaScope scope(cuda);
+    const Index blocks = std::clamp<Index>(size / (8 * threads), 1, most_blocks);
+    const auto results = take<double, dyn>(cuda, blocks), total = take<double, dyn>(cuda, 1);
+    using Parts = kernels::TermOf<double, kernels::Identity>;
+    launch(cuda, kernels::reduce_all<Term, F>, {static_cast<unsigned>(blocks), threads}, size, term, combine,
+           results.data());
+    launch(cuda, kernels::reduce_all<Parts, F>, {1, threads}, blocks, Parts{results.data(), {}}, combine,
+           total.data());
+    double result = 0;
+    cuda.download(&result, total.data(), sizeof result);
+    return result;
+  }
+
   /// to = f(from...), number by number.
   template <class F, class To, class... From>
   static void map(Cuda& cuda, const F& f, Index size, To* to, const From*... from) {
@@ -205,20 +223,7 @@ struct ElementOps {
 
   template <class Scalar, class Term, class F>
   static double reduce(Cuda& cuda, Row<const Scalar> x, Term term, F combine) {
-    constexpr Index threads = kernels::total_threads, most_blocks = 512;
-    if (x.size() == 0) return 0;
-    const ArenaScope scope(cuda);
-    const Index blocks = std::clamp<Index>(x.size() / (8 * threads), 1, most_blocks);
-    const auto results = take<double, dyn>(cuda, blocks), total = take<double, dyn>(cuda, 1);
-    using Numbers = kernels::TermOf<Scalar, Term>;
-    using Parts = kernels::TermOf<double, kernels::Identity>;
-    launch(cuda, kernels::reduce_all<Numbers, F>, {static_cast<unsigned>(blocks), threads}, x.size(),
-           Numbers{x.data(), term}, combine, results.data());
-    launch(cuda, kernels::reduce_all<Parts, F>, {1, threads}, blocks, Parts{results.data(), {}}, combine,
-           total.data());
-    double result = 0;
-    cuda.download(&result, total.data(), sizeof result);
-    return result;
+    return reduce_terms(cuda, x.size(), kernels::TermOf<Scalar, Term>{x.data(), term}, combine);
   }
 };
 

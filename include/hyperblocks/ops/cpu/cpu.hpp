@@ -8,6 +8,7 @@
 #include <hyperblocks/ops/cpu/choice_ops.hpp>
 #include <hyperblocks/ops/cpu/device.hpp>
 #include <hyperblocks/ops/cpu/loss_ops.hpp>
+#include <hyperblocks/ops/cpu/optimiser_ops.hpp>
 #include <hyperblocks/ops/cpu/product_ops.hpp>
 #include <hyperblocks/ops/cpu/row_ops.hpp>
 #include <hyperblocks/ops/ops.hpp>
@@ -15,7 +16,12 @@
 namespace hyperblocks {
 
 template <>
-struct Ops<Cpu>
-    : cpu::ProductOps, cpu::RowOps, cpu::ActivationOps, cpu::LossOps, cpu::AttentionOps, cpu::ChoiceOps {};
+struct Ops<Cpu> : cpu::ProductOps,
+                  cpu::RowOps,
+                  cpu::ActivationOps,
+                  cpu::LossOps,
+                  cpu::AttentionOps,
+                  cpu::ChoiceOps,
+                  cpu::OptimiserOps {};
 
 }  // namespace hyperblocks

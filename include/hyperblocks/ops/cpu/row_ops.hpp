@@ -200,20 +200,35 @@ struct RowOps {
   /// Finite wherever double is.
   template <RealScalar Scalar>
   static double sum(Cpu& cpu, Row<const Scalar> x) {
-    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, sum<Scalar, double>), std::plus<double>());
+    return reduce_row(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, sum<Scalar, double>), std::plus<double>());
   }
 
   /// The sum of the squares; finite wherever double is.
   template <RealScalar Scalar>
   static double squared_norm(Cpu& cpu, Row<const Scalar> x) {
-    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, squares<Scalar>), std::plus<double>());
+    return reduce_row(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, squares<Scalar>), std::plus<double>());
+  }
+
+  /// The sum of |x - target| (optional), and dx (optional) [+]= factor sign(x - target).
+  template <RealScalar Scalar>
+  static double l1_distance(Cpu& cpu, Row<const Scalar> x, Row<const Scalar> target, double factor,
+                            Row<Scalar> dx, bool add) {
+    const auto kernel = HYPERBLOCKS_ROW_KERNEL_OF(cpu, l1_distance<Scalar>);
+    const auto from = [](auto row, Index first) { return row ? row.data() + first : nullptr; };
+    return reduce(
+        cpu, x.size(),
+        [&](Index first, Index count) {
+          return kernel(x.data() + first, from(target, first), static_cast<Accumulator<Scalar>>(factor),
+                        from(dx, first), add, count);
+        },
+        std::plus<double>());
   }
 
   /// NaN if any element is.
   template <RealScalar Scalar>
   static double max_abs(Cpu& cpu, Row<const Scalar> x) {
-    return reduce(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, max_abs<Scalar>),
-                  [](double a, double b) { return a > b || a != a ? a : b; });
+    return reduce_row(cpu, x, HYPERBLOCKS_ROW_KERNEL_OF(cpu, max_abs<Scalar>),
+                      [](double a, double b) { return a > b || a != a ? a : b; });
   }
 
  private:
@@ -274,16 +289,21 @@ struct RowOps {
     });
   }
 
-  /// Blocks of fixed size by the kernel, their results one after the other in double.
   template <class Scalar, class Kernel, class Combine>
-  static double reduce(Cpu& cpu, Row<const Scalar> x, Kernel kernel, Combine combine) {
+  static double reduce_row(Cpu& cpu, Row<const Scalar> x, Kernel kernel, Combine combine) {
+    return reduce(
+        cpu, x.size(), [&](Index first, Index count) { return kernel(x.data() + first, count); }, combine);
+  }
+
+  /// of_block(first, count) for blocks of fixed size, their results one after the other in double.
+  template <class OfBlock, class Combine>
+  static double reduce(Cpu& cpu, Index size, OfBlock of_block, Combine combine) {
     constexpr Index block = 4096;
     const ArenaScope scope(cpu);
-    const Index blocks = (x.size() + block - 1) / block;
+    const Index blocks = (size + block - 1) / block;
     double* const results = take<double, dyn>(cpu, blocks).data();
-    detail::for_blocks(cpu, x.size(), block, [&](Index first, Index count) {
-      results[first / block] = kernel(x.data() + first, count);
-    });
+    detail::for_blocks(cpu, size, block,
+                       [&](Index first, Index count) { results[first / block] = of_block(first, count); });
     double result = 0;
     for (Index i = 0; i < blocks; ++i) result = combine(result, results[i]);
     return result;

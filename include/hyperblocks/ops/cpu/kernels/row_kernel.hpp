@@ -125,6 +125,27 @@ HYPERBLOCKS_INLINE Vector<A> exponential(Vector<A> x) {
   }
 }
 
+// As an instruction: compilers call a function for every lane, in case that errno has to be set.
+template <class A>
+HYPERBLOCKS_INLINE Vector<A> square_root(Vector<A> x) {
+#if defined(__x86_64__)
+  if constexpr (vector_bytes == 16) {
+    if constexpr (std::same_as<A, double>)
+      __asm__("sqrtpd %1, %0" : "=x"(x) : "x"(x));
+    else
+      __asm__("sqrtps %1, %0" : "=x"(x) : "x"(x));
+  } else {
+    if constexpr (std::same_as<A, double>)
+      __asm__("vsqrtpd %1, %0" : "=x"(x) : "x"(x));
+    else
+      __asm__("vsqrtps %1, %0" : "=x"(x) : "x"(x));
+  }
+  return x;
+#else
+  return lane_by_lane<A>(x, [](A value) { return std::sqrt(value); });
+#endif
+}
+
 template <class A>
 HYPERBLOCKS_INLINE Vector<A> sigmoid(Vector<A> x) {
   return A{1} / (exponential<A>(-x) + A{1});
@@ -441,6 +462,39 @@ struct RowKernels {
       const Vector<A> direction = load<A>(dy + i, count), factor = load<A>(up + i, count);
       store<A>(dgate + i, direction * factor * f.slope, count);
       store<A>(dup + i, direction * f.value, count);
+    });
+  }
+
+  // |x - target| summed in double, and dx [+]= factor sign(x - target), which is zero where they are equal.
+  template <class S, class A = Accumulator<S>>
+  static double l1_distance(const S* x, const S* target, A factor, S* dx, bool add, Index size) {
+    double sum = 0;
+    each<A>(size, [=, &sum](Index i, Index count) HYPERBLOCKS_LAMBDA {
+      const Vector<A> aim = target != nullptr ? load<A>(target + i, count) : all(A{0});
+      const Vector<A> difference = load<A>(x + i, count) - aim;
+      for (Index lane = 0; lane < count; ++lane) sum += std::abs(static_cast<double>(difference[lane]));
+      if (dx == nullptr) return;
+      const Vector<A> zero = all(A{0}), before = add ? load<A>(dx + i, count) : zero;
+      // A difference that is NaN is neither: the factor times it goes on.
+      const Vector<A> slope = difference > zero ? all(factor) : difference < zero ? all(-factor) : difference;
+      store<A>(dx + i, before + slope, count);
+    });
+    return sum;
+  }
+
+  template <class S, class A = Accumulator<S>>
+  static void adam_step(const ops::AdamFactors<A>& factors, const S* gradient, A* weights, A* means,
+                        A* squares, S* rounded, Index size) {
+    each<A>(size, [&](Index i, Index count) HYPERBLOCKS_LAMBDA {
+      const Vector<A> g = load<A>(gradient + i, count) * factors.gradient;
+      const Vector<A> mean = load<A>(means + i, count) * factors.mean + g * factors.new_mean;
+      const Vector<A> square = load<A>(squares + i, count) * factors.square + g * g * factors.new_square;
+      const Vector<A> size_of_step = mean / (square_root<A>(square) * factors.root + factors.epsilon);
+      const Vector<A> weight = load<A>(weights + i, count) * factors.keep - size_of_step * factors.rate;
+      store<A>(means + i, mean, count);
+      store<A>(squares + i, square, count);
+      store<A>(weights + i, weight, count);
+      if (rounded != nullptr) store<A>(rounded + i, weight, count);
     });
   }
 };

@@ -11,6 +11,7 @@
 
 #include <hyperblocks/ops/activation_functions.hpp>
 #include <hyperblocks/ops/cpu/kernels/product_kernels.hpp>
+#include <hyperblocks/ops/optimiser.hpp>
 
 namespace hyperblocks::cpu::kernels {
 
