@@ -76,7 +76,7 @@ struct Training {
               params);
     return all;
   }
-  hb::Progress progress() const { return {{"data", std::to_string(order.position())}}; }
+  hb::TrainingState state() const { return {{"data", std::to_string(order.position())}}; }
   void go_on(const std::filesystem::path& path) {
     const auto remembered = hb::load_checkpoint(cpu, path, params, optimiser);
     order.set_position(hb::remembered<std::uint64_t>(remembered, "data", path.string()));
@@ -200,7 +200,7 @@ TEST_CASE_TEMPLATE("a training that goes on from a checkpoint makes the same bit
     {
       Training<S> first;
       (void)first.run(stop);
-      hb::save_checkpoint(first.cpu, path, first.params, first.optimiser, first.progress());
+      hb::save_checkpoint(first.cpu, path, first.params, first.optimiser, first.state());
     }
     Training<S> second;
     (void)second.run(3);  // what is forgotten
@@ -221,7 +221,7 @@ TEST_CASE("checkpoints of something else are refused") {
   hb::save_checkpoint(training.cpu, path, training.params, training.optimiser, {{"data", "12x"}});
   CHECK_THROWS_WITH_AS(training.go_on(path), doctest::Contains("found '12x'"), hb::Error);
   Training<hb::bf16> other;
-  hb::save_checkpoint(training.cpu, path, training.params, training.optimiser, training.progress());
+  hb::save_checkpoint(training.cpu, path, training.params, training.optimiser, training.state());
   CHECK_THROWS_WITH_AS(other.go_on(path), doctest::Contains("a checkpoint of another training"), hb::Error);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   CHECK_THROWS_WITH_AS(training.go_on(path), doctest::Contains("truncated"), hb::Error);
