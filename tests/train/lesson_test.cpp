@@ -6,6 +6,7 @@
 #include <hyperblocks/train/adam_w.hpp>
 #include <hyperblocks/train/factor_losses.hpp>
 #include <hyperblocks/train/lesson.hpp>
+#include <hyperblocks/train/teacher.hpp>
 
 #include "../support/row_check.hpp"
 
@@ -197,6 +198,49 @@ TEST_CASE("a decoder trained from nothing says the text that it was trained on")
   const Tokens prompt{2, 7, 1};
   CHECK(hb::generate<Model>(cpu, params, positions, std::span(&prompt, 1), {.most = 5})[0] ==
         Tokens{8, 2, 8, 1, 8});
+}
+
+TEST_CASE("a teacher with the document before it gives its likeliest tokens at every label") {
+  Documents documents(false);
+  auto lessons = some_lessons(false), in_context = lessons;
+  for (std::size_t i = 0; i < lessons.size(); ++i) {  // documents of different lengths before the prompts
+    in_context[i].ids.insert(in_context[i].ids.begin(), 2 + 3 * i, 11);
+    in_context[i].labels.insert(in_context[i].labels.begin(), 2 + 3 * i, -1);
+  }
+  hb::add_teacher<Frozen>(documents.cpu, documents.params, documents.positions, in_context, lessons, 17);
+  for (std::size_t i = 0; i < lessons.size(); ++i) {
+    REQUIRE(std::ssize(lessons[i].teacher_ids) == 17 * lessons[i].label_count());
+    for (Index place = 0; place < lessons[i].label_count(); ++place) {  // all tokens: probabilities of one
+      double sum = 0, before = 1;
+      for (std::size_t j = 0; j < 17; ++j) {
+        const double p = std::exp(
+            hb::scalar_cast<double>(lessons[i].teacher_logs[static_cast<std::size_t>(place) * 17 + j]));
+        sum += p;
+        CHECK(p <= before);
+        before = p;
+      }
+      CHECK(sum == doctest::Approx(1).epsilon(2e-3));
+    }
+  }
+  // Against itself the loss is the teacher's entropy, which nothing else can reach.
+  const auto loss = [&](const std::vector<Lesson>& of) {
+    const hb::LessonBatch<Cpu> batch(documents.cpu, of);
+    return hb::Lessons<Frozen>{documents.params, documents.positions, batch}.loss(documents.cpu);
+  };
+  for (std::size_t i = 0; i < lessons.size(); ++i)
+    in_context[i].teacher_ids = lessons[i].teacher_ids, in_context[i].teacher_logs = lessons[i].teacher_logs;
+  double entropy = 0;
+  for (const Lesson& lesson : in_context)
+    for (const hb::half log : lesson.teacher_logs) {
+      const auto wide = hb::scalar_cast<double>(log);
+      entropy -= lesson.weight * wide * std::exp(wide);
+    }
+  CHECK(loss(in_context) == doctest::Approx(entropy).epsilon(2e-3));
+  CHECK(loss(lessons) > entropy);
+  lessons[0].labels.back() = 1;
+  CHECK_THROWS_WITH_AS(
+      hb::add_teacher<Frozen>(documents.cpu, documents.params, documents.positions, in_context, lessons),
+      doctest::Contains("a teacher that says something else"), hb::Error);
 }
 
 TEST_CASE("losses of factors and their gradients") {
