@@ -55,8 +55,12 @@ int main(int count, char** arguments) {
   app.add_option("--dump", options.dump, "file for the stages between");
   app.add_flag("--iterative", options.iterative, "Doc-to-LoRA: layer by layer, in less memory");
   app.add_option("--chunk-scales", options.chunk_scales, "Doc-to-LoRA: of each piece's A, 1,0.5");
-  app.add_option("--scale", options.scale, "Doc-to-LoRA: of the generated A and B")->capture_default_str();
+  const CLI::Validator number([](std::string& text) { return text.empty() ? "nothing" : ""; }, "");
+  app.add_option("--scale", options.scale, "Doc-to-LoRA: of the generated A and B")
+      ->check(number)
+      ->capture_default_str();
   app.add_option("--bias-scale", options.bias_scale, "Doc-to-LoRA: of the learned A and B")
+      ->check(number)
       ->capture_default_str();
   app.add_option("--weights", options.weights,
                  "how the base's matrices are kept; auto: bf16 where the files have it")

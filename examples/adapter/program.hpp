@@ -28,10 +28,18 @@ inline constexpr const char* system_name = std::same_as<NetSpec, ShineSpec>     
                                            : std::same_as<NetSpec, DocToLoraSpec> ? "Doc-to-LoRA"
                                                                                   : "Text-to-LoRA";
 
-/// A file's text, white space around it taken off; "-" is standard input.
+/// A file's text, white space around it and a byte order mark taken off; "-" is standard input.
 inline std::string stripped_text(const std::string& file) {
   std::string text;
-  each_line(file, '\0', [&](const std::string& part, std::size_t) { text += part; });
+  each_line(file, '\0', [&](const std::string& part, std::size_t number) {
+    check(number == 1, [&] { return Error("not a text", file, "UTF-8", "a byte of zero"); });
+    text = part;
+  });
+  const std::size_t valid = hyperblocks::detail::valid_size(text);
+  check(valid == text.size(), [&] {
+    return Error("not a text", file, "UTF-8", "another byte at offset " + std::to_string(valid));
+  });
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
   check(first != text.npos, [&] { return Error("an empty text", file, "a word or more", "white space"); });
   return text.substr(first, last - first + 1);
@@ -63,7 +71,7 @@ class Program {
 
   explicit Program(const Options& options)
       : options_(options),
-        pieces_(read_input(options)),
+        pieces_(checked_scales(options, read_input(options))),
         given_(read_tensors(options)),
         cpu_({.threads = options.threads}),
         net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
@@ -133,15 +141,18 @@ class Program {
 
   // ---- input
 
+  /// Of the model that reads documents.
+  static constexpr Index most_id() {
+    if constexpr (encoder_is_decoder && is_doc_to_lora)
+      return encoder_spec.vocabulary;
+    else
+      return base_spec.vocabulary;
+  }
+
   static std::vector<Tokens> read_input(const Options& options) {
-    constexpr Index vocabulary = [] {
-      if constexpr (encoder_is_decoder && is_doc_to_lora)
-        return encoder_spec.vocabulary;
-      else
-        return base_spec.vocabulary;
-    }();
     if (!options.logits.empty()) (void)logits_ids(options);
-    if (!options.ids.empty()) return checked(parse_ids(options.ids, "--ids", vocabulary), "--ids");
+    if (!options.questions.empty()) (void)tokenizer_of(options.base, "--ask");
+    if (!options.ids.empty()) return checked(parse_ids(options.ids, "--ids", most_id()), "--ids");
     if (options.text.empty()) return {};
     const std::string text = stripped_text(options.text);
     const std::string& reader = options.encoder.empty() ? options.base : options.encoder;
@@ -157,22 +168,42 @@ class Program {
     }
   }
 
-  /// Pieces that the model which reads has positions for, SHINE's memory tokens behind them.
+  static std::vector<Tokens> checked_scales(const Options& options, std::vector<Tokens> pieces) {
+    if constexpr (is_doc_to_lora) (void)Net::call_options(options, pieces.empty() ? 1 : pieces.size());
+    return pieces;
+  }
+
+  /// Tokens that the model has, and pieces that the model which reads has positions for, SHINE's memory
+  /// tokens behind them.
   static std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) {
     Index room = most_read();
     if constexpr (is_shine) room -= Net::Net::memory_tokens;
-    for (const Tokens& piece : pieces)
+    const bool text = where != "--ids";
+    for (const Tokens& piece : pieces) {
       check(static_cast<Index>(piece.size()) <= room, [&] {
-        return Error("a piece is longer than what the model can read", where,
-                     "at most " + std::to_string(room) + " tokens (--chunk N cuts a text into pieces)",
-                     std::to_string(piece.size()));
+        return Error(
+            "a piece is longer than what the model can read", where,
+            "at most " + std::to_string(room) + " tokens" +
+                (text ? " (--chunk N cuts a text into pieces; a template around them counts, too)" : ""),
+            std::to_string(piece.size()));
       });
+      const auto wrong = std::ranges::find_if(piece, [](auto id) { return id >= most_id(); });
+      check(wrong == piece.end(), [&] {
+        return Error("the tokenizer is another model's", where,
+                     "tokens below " + std::to_string(most_id()) + ", the model's vocabulary",
+                     std::to_string(*wrong));
+      });
+    }
     return pieces;
   }
 
   /// Of the input that is no text, before anything is loaded.
   static NamedTensor read_tensors(const Options& options) {
-    if (!options.features.empty()) return read_tensor(options.features, "features");
+    if (!options.features.empty()) {
+      NamedTensor features = read_tensor(options.features, "features");
+      if constexpr (is_doc_to_lora) Net::check_features(features, options.features);
+      return features;
+    }
     if (options.embedding.empty()) return {};
     NamedTensor embedding = read_tensor(options.embedding, "embedding");
     if constexpr (is_text_to_lora)
@@ -184,10 +215,12 @@ class Program {
     return embedding;
   }
 
-  static Tokenizer tokenizer_of(const std::string& model) {
+  static Tokenizer tokenizer_of(const std::string& model,
+                                const char* wanted_for = "--text; without it give --ids") {
     const std::filesystem::path file = std::filesystem::path(model) / "tokenizer.json";
-    check(names_gguf(model) || std::filesystem::exists(file), [&] {
-      return Error("no tokenizer", model, "tokenizer.json in the folder; without it give --ids", "none");
+    check(names_gguf(model) || is_there(file), [&] {
+      return Error("no tokenizer", model, std::string("tokenizer.json in the folder, for ") + wanted_for,
+                   "none");
     });
     return load_tokenizer(model);
   }
@@ -217,6 +250,10 @@ class Program {
     check(lists.size() == 1, [&] {
       return Error("several lists of tokens", "--logits-ids", "one", std::to_string(lists.size()));
     });
+    check(std::ssize(lists.front()) <= base_spec.positions, [&] {
+      return Error("more tokens than the base has positions", "--logits-ids",
+                   "at most " + std::to_string(base_spec.positions), std::to_string(lists.front().size()));
+    });
     return lists.front();
   }
 
@@ -224,7 +261,7 @@ class Program {
 
   void write(const HostAdapter& adapter) const {
     const std::filesystem::path out = options_.out;
-    if (options_.format == "safetensors") {
+    if (options_.format == "safetensors" && !names_gguf(out)) {
       make_folder(out);
       return write_tensors(out / "adapter.safetensors", tensors_of(adapter));
     }
@@ -250,12 +287,16 @@ class Program {
     Model::forward(cpu_, params_,
                    {.ids = ids, .rotary = positions_, .updates = lora.template updates<Model>()},
                    {.logits = logits});
+    check(std::ranges::all_of(logits.span(), [](float number) { return std::isfinite(number); }), [&] {
+      return Error("a number is not finite", "the logits, of numbers in the base that are not",
+                   "finite logits", "NaN or infinity");
+    });
     write_tensors(options_.logits,
                   {{"logits", {{rows, Model::vocabulary}, {logits.span().begin(), logits.span().end()}}}});
   }
 
   void answer(const std::string& question, const Lora& lora) {
-    const Tokenizer tokenizer = tokenizer_of(options_.base);
+    const Tokenizer tokenizer = tokenizer_of(options_.base, "--ask");
     const std::vector<Message> turns = {{"user", question}};
     const Tokens prompt = tokenizer.encode(load_chat_template(options_.base).render(turns), false);
     const GenerationOptions options{.most = options_.most, .stop = end_tokens(tokenizer, options_.base)};
@@ -282,20 +323,60 @@ class Program {
   typename Model::Positions positions_;
 };
 
+/// The files that a run makes, with the options that they come from.
+inline std::vector<std::pair<std::string, std::filesystem::path>> output_files(const Options& options) {
+  const std::filesystem::path out = options.out;
+  std::vector<std::pair<std::string, std::filesystem::path>> files;
+  if (names_gguf(out))
+    files.emplace_back("--out", out);
+  else if (options.format == "safetensors")
+    files.emplace_back("--out", out / "adapter.safetensors");
+  else if (options.format == "gguf")
+    files.emplace_back("--out", out / "adapter.gguf");
+  else
+    for (const char* const name : {"adapter_model.safetensors", "adapter_config.json"})
+      files.emplace_back("--out", out / name);
+  if (!options.dump.empty()) files.emplace_back("--dump", options.dump);
+  if (!options.logits.empty()) files.emplace_back("--logits", options.logits);
+  return files;
+}
+
+/// That each output has a place of its own, which is neither a folder or device nor a file that is read here.
+inline void check_places(const Options& options) {
+  const auto same = [](const std::filesystem::path& a, const std::filesystem::path& b) {
+    return std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+  };
+  const auto files = output_files(options);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto& [option, file] = files[i];
+    const auto refuse = [&, &which = option, &place = file](const char* what, const char* expected,
+                                                            const std::string& found) {
+      throw Error(what, which + " " + place.string(), expected, found);
+    };
+    if (is_there(file) && !std::filesystem::is_regular_file(file))
+      refuse("not a file", "a regular file, or none", "a folder or a device");
+    for (std::size_t other = 0; other < i; ++other)
+      if (same(file, files[other].second)) refuse("one file for two things", "two files", files[other].first);
+    for (const std::string* input : {&options.base, &options.hypernet, &options.encoder, &options.text,
+                                     &options.features, &options.embedding}) {
+      if (input->empty() || *input == "-" || !is_there(file)) continue;
+      if (same(file, *input) || (is_folder(*input) && same(file.parent_path(), *input)))
+        refuse("an input would be overwritten", "a file that is not read here", *input);
+    }
+  }
+}
+
 /// That there is a folder to write to, or for the adapter one that can be made: found out before the work.
 inline void check_outputs(const Options& options) {
   check(!options.out.empty(),
         [] { return Error("nowhere to write to", "--out", "a folder, or a file *.gguf", "''"); });
-  for (const auto& [option, name] :
-       {std::pair("--out", options.out), {"--dump", options.dump}, {"--logits", options.logits}}) {
-    if (name.empty()) continue;
-    const bool adapter = name == options.out;
-    std::filesystem::path there = std::filesystem::absolute(name);
-    if (!adapter || names_gguf(name)) there = there.parent_path();
-    while (adapter && !is_there(there) && there.has_relative_path()) there = there.parent_path();
+  check_places(options);
+  for (const auto& [option, file] : output_files(options)) {
+    std::filesystem::path there = std::filesystem::absolute(file).parent_path();
+    while (option == "--out" && !is_there(there) && there.has_relative_path()) there = there.parent_path();
     check(std::filesystem::is_directory(there) && ::access(there.c_str(), W_OK) == 0,
-          [&, &which = option, &wanted = name] {
-            return Error("nowhere to write to", std::string(which) + " " + wanted,
+          [&, &which = option, &wanted = file] {
+            return Error("nowhere to write to", which + " " + wanted.string(),
                          "a folder that may be written to", there.string());
           });
   }
@@ -330,8 +411,6 @@ void check_options(const Options& options) {
   check(options.logits.empty() == options.logits_ids.empty(), [] {
     return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
   });
-  check(options.logits.empty() || options.logits != options.dump,
-        [&] { return Error("one file for two things", "--logits and --dump", "two files", options.dump); });
   check(!options.chunk.has_value() || !options.text.empty(), [] {
     return Error("nothing to cut into pieces", "--chunk", "--text: the pieces of --ids are given as 1,2;3,4",
                  "another input");

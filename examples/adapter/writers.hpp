@@ -65,6 +65,17 @@ struct Writer<Model, spec> {
 
   Writer(Cpu& cpu, const Options& options) : net(loaded_hypernet<Net>(cpu, options.hypernet)) {}
 
+  static void check_features(const NamedTensor& given, const std::string& file) {
+    const std::vector<Index>& shape = given.shape;
+    const bool fits = (shape.size() == 3 && shape[0] == Net::states && shape[2] == Net::width) ||
+                      (shape.size() == 2 && Net::states == 1 && shape[1] == Net::width);
+    check(fits && !given.numbers.empty(), [&] {
+      return Error("features of another shape", file + ": 'features'",
+                   "(" + std::to_string(Net::states) + ", tokens, " + std::to_string(Net::width) + ")",
+                   hyperblocks::detail::shape_text(shape));
+    });
+  }
+
   static DocToLoraOptions call_options(const Options& options, std::size_t pieces) {
     const auto scales = parse_numbers(options.chunk_scales, "--chunk-scales").size();
     check(scales == 0 || scales == pieces, [&] {
@@ -90,14 +101,6 @@ struct Writer<Model, spec> {
 
   HostAdapter of_features(Cpu& cpu, const NamedTensor& given, const Options& options,
                           NamedTensors* dump) const {
-    const std::vector<Index>& shape = given.shape;
-    const bool fits = (shape.size() == 3 && shape[0] == Net::states && shape[2] == Net::width) ||
-                      (shape.size() == 2 && Net::states == 1 && shape[1] == Net::width);
-    check(fits && !given.numbers.empty(), [&] {
-      return Error("features of another shape", options.features + ": 'features'",
-                   "(" + std::to_string(Net::states) + ", tokens, " + std::to_string(Net::width) + ")",
-                   hyperblocks::detail::shape_text(shape));
-    });
     Tensor<float, Cpu, dyn, Net::width> features(cpu, static_cast<Index>(given.numbers.size()) / Net::width);
     features.upload(cpu, given.numbers);
     if (dump != nullptr) {

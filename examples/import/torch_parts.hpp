@@ -18,6 +18,12 @@ namespace hyperblocks::example {
 /// dyn stands for any extent.
 using Extents = std::vector<Index>;
 
+inline void check_finite(DType dtype, std::span<const std::byte> bytes, const std::string& where) {
+  check(hyperblocks::detail::all_finite(dtype, bytes),
+        [&] { return Error("a number is not finite", where, "finite numbers", "NaN or infinity"); });
+}
+
+/// That a tensor of real, finite numbers has the shape expected.
 inline void check_extents(const TorchTensor& tensor, const Extents& expected, const std::string& where) {
   bool same = tensor.shape.size() == expected.size();
   for (std::size_t i = 0; same && i < expected.size(); ++i)
@@ -39,6 +45,8 @@ inline void check_extents(const TorchTensor& tensor, const Extents& expected, co
                  "at most the " + std::to_string(numbers) + " of its storage",
                  hyperblocks::detail::shape_text(tensor.shape));
   });
+  std::vector<std::byte> room;
+  check_finite(tensor.dtype, row_major(tensor, room), where);
 }
 
 /// Some of the rows along an axis.
@@ -157,13 +165,7 @@ class TensorTarget {
 
  private:
   void put(const std::string& name, const StoredTensor& tensor) {
-    std::vector<float> numbers(tensor.bytes.size() / byte_size(tensor.dtype));
-    hyperblocks::detail::read_numbers(tensor.dtype, tensor.bytes, name, std::span(numbers));
-    check(std::all_of(numbers.begin(), numbers.end(), [](float number) { return std::isfinite(number); }),
-          [&] {
-            return Error("a number is not finite", "the tensor for '" + name + "'", "finite numbers",
-                         "NaN or infinity");
-          });
+    check_finite(tensor.dtype, tensor.bytes, "the tensor for '" + name + "'");  // sums may become infinite
     tensors_[name] = tensor;
   }
 

@@ -102,12 +102,21 @@ TEST_CASE("what does not fit is said, and nothing is written") {
       },
       "a piece is longer than what the model can read (--ids): expected at most");
   with([](auto& o) { o.chunk = 2; }, "nothing to cut into pieces (--chunk)");
-  with([](auto& o) { o.dump = o.logits; }, "one file for two things (--logits and --dump)");
+  with([](auto& o) { o.dump = o.logits; }, "expected two files, found --dump");
+  with([](auto& o) { o.dump = o.base + "/config.json"; }, "an input would be overwritten (--dump ");
+  with([](auto& o) { o.logits = o.hypernet + "/hypernet.safetensors"; },
+       "an input would be overwritten (--logits ");
+  with([](auto& o) { o.dump = o.hypernet; }, "a regular file, or none");
+  with(
+      [](auto& o) {
+        for (int i = 0; i < 64; ++i) o.logits_ids += ",1";
+      },
+      "more tokens than the base has positions (--logits-ids)");
   with([](auto& o) { o.out = ""; }, "nowhere to write to (--out)");
   with([](auto& o) { o.out = o.base + "/config.json/out"; }, "nowhere to write to (--out ");
   with([](auto& o) { o.logits = "/nowhere/at/all"; }, "nowhere to write to (--logits /nowhere/at/all)");
   with([](auto& o) { o.ids = "", o.text = o.base + "/config.json"; },
-       "expected tokenizer.json in the folder; without it give --ids");
+       "expected tokenizer.json in the folder, for --text; without it give --ids");
   with([](auto& o) { o.ids = "1 2"; }, "not a list of tokens (--ids)");
   with([](auto& o) { o.iterative = true; },
        "an option of another system (--iterative): expected a program for Doc-to-LoRA, found one for SHINE");

@@ -5,6 +5,10 @@
 #include "../../examples/streams.hpp"
 #include "support/folder.hpp"
 
+#include <sys/stat.h>
+
+#include <thread>
+
 #include <hyperblocks/io/atomic_file.hpp>
 #include <hyperblocks/io/mapped_file.hpp>
 
@@ -58,8 +62,47 @@ TEST_CASE("two files that belong together take their places together, the descri
     std::filesystem::create_directory(content);  // a place that cannot be taken
     CHECK_THROWS_AS(AtomicFile::commit_together(one, other), Error);
   }
-  CHECK_FALSE(is_there(description));  // it would describe what is not there
-  CHECK(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+  CHECK(contents(description) == "second");  // an error leaves what was there
+  CHECK(entries(folder.path) == 2);
+  {
+    AtomicFile one(folder.path / "new content"), other(folder.path / "new description");
+    std::filesystem::create_directory(folder.path / "new description");
+    CHECK_THROWS_AS(AtomicFile::commit_together(one, other), Error);
+  }
+  CHECK_FALSE(is_there(folder.path / "new content"));  // nothing would describe it
+}
+
+TEST_CASE("of several writers one wins, with both of its files") {
+  const Folder folder;
+  const auto content = folder.path / "content", description = folder.path / "description";
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < 4; ++writer)
+    writers.emplace_back([&, text = std::to_string(writer)] {
+      for (int round = 0; round < 20; ++round) {
+        AtomicFile one(content), other(description);
+        one.write(std::as_bytes(std::span(text)));
+        other.write(std::as_bytes(std::span(text)));
+        AtomicFile::commit_together(one, other);
+      }
+    });
+  for (auto& writer : writers) writer.join();
+  CHECK(contents(content) == contents(description));
+  CHECK(entries(folder.path) == 2);
+}
+
+TEST_CASE("folders and devices are never replaced") {
+  const Folder folder;
+  std::filesystem::create_directory(folder.path / "folder");
+  REQUIRE(::mkfifo((folder.path / "pipe").c_str(), 0600) == 0);
+  for (const char* const name : {"folder", "pipe"})
+    CHECK_THROWS_WITH_AS(AtomicFile(folder.path / name), doctest::Contains("a regular file, or none"), Error);
+  CHECK(entries(folder.path) == 2);
+}
+
+TEST_CASE("a message is one line, whatever it quotes") {
+  const Error error("wrong", std::string("a\0b", 3), "c\nd", "\x1b[31m \xc3\xa9");
+  CHECK(error.what() ==
+        std::string("hyperblocks: wrong (a\\x00b): expected c\\x0ad, found \\x1b[31m \xc3\xa9"));
 }
 
 TEST_CASE("a file has the rights that the process gives to new ones") {
@@ -97,10 +140,10 @@ TEST_CASE("a name without a folder is a file of the working directory") {
 
 TEST_CASE("a place that cannot be taken is an error in the system's words") {
   const Folder folder;
-  fs::create_directory(folder.path / "taken");
   {
     AtomicFile file(folder.path / "taken");
     file.write(bytes("x"));
+    fs::create_directory(folder.path / "taken");  // meanwhile
     CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains("expected rename to succeed, found Is a directory"),
                          Error);
   }

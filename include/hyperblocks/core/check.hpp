@@ -31,8 +31,23 @@ class Error : public std::runtime_error {
   static std::string sentence(std::string_view what, std::string_view where, std::string_view expected,
                               std::string_view found) {
     std::string text = "hyperblocks: ";
-    text.append(what).append(" (").append(where).append("): expected ").append(expected);
-    return text.append(", found ").append(found);
+    text.append(what).append(" (");
+    append_visible(text, where);
+    append_visible(text.append("): expected "), expected);
+    append_visible(text.append(", found "), found);
+    return text;
+  }
+
+  /// A message is one line, whatever it quotes from a file or a command line: control characters are named.
+  static void append_visible(std::string& text, std::string_view quoted) {
+    constexpr char digits[] = "0123456789abcdef";
+    for (const char c : quoted) {
+      const auto code = static_cast<unsigned char>(c);
+      if (code >= 0x20 && code != 0x7f)
+        text += c;
+      else
+        text.append("\\x").append({digits[code / 16], digits[code % 16]});
+    }
   }
 
   std::string what_, where_, expected_, found_;

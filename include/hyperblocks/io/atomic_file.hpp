@@ -2,8 +2,10 @@
 // Copyright 2026 The hyperblocks authors
 // AtomicFile: writes beside the target, and takes its place only when everything is on the disk: a crash
 // leaves the old file or the new one. Not committed, it leaves nothing behind. Files have the rights that the
-// process gives to new ones.
+// process gives to new ones. What is no regular file, a folder or a device, is never replaced.
 #pragma once
+
+#include <sys/file.h>
 
 #include <random>
 #include <string>
@@ -21,9 +23,65 @@ inline void make_folder(const std::filesystem::path& folder) {
   });
 }
 
+namespace detail {
+/// That a file may be written in this place.
+inline void check_replaceable(const std::filesystem::path& place) {
+  struct stat status {};
+  check(::stat(place.c_str(), &status) != 0 || S_ISREG(status.st_mode), [&] {
+    return Error("not a file", place.string(), "a regular file, or none", "a folder or a device");
+  });
+}
+
+/// A file away from its place, under a name beside it: it comes back unless it is let go.
+class SetAside {
+ public:
+  explicit SetAside(const std::filesystem::path& place)
+      : place_(place), aside_(place.string() + ".old." + std::to_string(std::random_device()())) {
+    check_replaceable(place);
+    there_ = ::rename(place_.c_str(), aside_.c_str()) == 0;
+    if (!there_ && errno != ENOENT) throw_system_error(place_, "rename");
+  }
+  ~SetAside() {
+    if (gone_)
+      ::unlink(aside_.c_str());
+    else if (there_)
+      (void)::rename(aside_.c_str(), place_.c_str());
+    else
+      ::unlink(place_.c_str());  // nothing was there before
+  }
+  SetAside(const SetAside&) = delete;
+  SetAside& operator=(const SetAside&) = delete;
+  void let_go() { gone_ = true; }
+
+ private:
+  std::filesystem::path place_;
+  std::string aside_;
+  bool there_ = false, gone_ = false;
+};
+
+/// A folder that others wait for, if its file system knows of locks.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder)
+      : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (folder_ < 0) throw_system_error(folder, "open");
+    (void)::flock(folder_, LOCK_EX);
+  }
+  ~FolderLock() { ::close(folder_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+  bool synchronise() const { return ::fsync(folder_) == 0; }
+
+ private:
+  int folder_;
+};
+}  // namespace detail
+
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& target) : target_(target) {
+    detail::check_replaceable(target);
     std::random_device random;
     do {
       temporary_ = target.string() + "." + std::to_string(random());
@@ -57,20 +115,22 @@ class AtomicFile {
   void commit() {
     synchronise();
     take_place();
-    synchronise_folder();
+    if (!detail::FolderLock(folder()).synchronise()) throw_system_error(folder(), "fsync");
   }
 
-  /// Two files of one folder: the first takes its place when both are on the disk, and `description`, without
-  /// which the other means nothing, is away from before until right behind. A crash leaves the old files, the
-  /// new ones, or, in the moment between, no description.
+  /// Two files of one folder: they take their places when both are on the disk, never one beside another
+  /// writer's. `description`, without which the other means nothing, is away from before until right behind.
+  /// After an error the old ones are back; a crash leaves the old files, the new ones, or, in the moment
+  /// between, no description (the old files are then there as *.old.*).
   static void commit_together(AtomicFile& content, AtomicFile& description) {
     content.synchronise();
     description.synchronise();
-    if (::unlink(description.target_.c_str()) != 0 && errno != ENOENT)
-      throw_system_error(description.target_, "unlink");
+    const detail::FolderLock lock(description.folder());
+    detail::SetAside old_description(description.target_), old_content(content.target_);
     content.take_place();
     description.take_place();
-    description.synchronise_folder();
+    old_content.let_go(), old_description.let_go();
+    if (!lock.synchronise()) throw_system_error(description.folder(), "fsync");
   }
 
  private:
@@ -78,13 +138,8 @@ class AtomicFile {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_system_error(target_, "rename");
     committed_ = true;
   }
-  void synchronise_folder() const {
-    const auto folder = target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
-    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) throw_system_error(folder, "open");
-    const bool synchronised = ::fsync(directory) == 0;
-    ::close(directory);
-    if (!synchronised) throw_system_error(folder, "fsync");
+  std::filesystem::path folder() const {
+    return target_.has_parent_path() ? target_.parent_path() : std::filesystem::path(".");
   }
 
   std::filesystem::path target_;

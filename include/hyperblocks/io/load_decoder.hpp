@@ -235,6 +235,10 @@ void load_weights(Device& device, typename Model::Params& params, const Weights&
               copied = true;
             }
           if (!copied) weights.template read<Scalar>(ours, shape_of(tensor), host);
+          check(all_finite(hyperblocks::dtype_of<Scalar>, std::as_bytes(std::span(host))), [&, &name = ours] {
+            return Error("a number is not finite", place(weights.file(), weights.stored_name(name)),
+                         "finite weights", "NaN or infinity");
+          });
           tensor.upload(device, host);
           if (weights.stored_name(ours) != weights.stored_name("embedding.weight"))  // which may be shared
             release_pages(weights.find(weights.stored_name(ours))->bytes);
