@@ -185,7 +185,8 @@ TEST_CASE("networks that cannot be") {
   check_error(replaced(block + "linear1.weight", pickled_zeros({21, 16})), "expected (20, 16)");
   check_error(replaced(block + "norm2.bias", pickled_zeros({16}, "IntStorage")), "not real numbers");
   check_error(replaced(block + "norm2.bias", pickled_none), "'transformer_layers.1.norm2.bias')");
-  check_error(replaced(block + "norm2.bias", pickled_infinities({16})), "'m2p.blocks.1.mlp.norm.bias'");
+  check_error(replaced(block + "norm2.bias", pickled_infinities({16})),
+              "metanetwork.pth: 'transformer_layers.1.norm2.bias'): expected finite numbers");
   check_error(error("metanetwork.pth", {.dropped = {block + "linear2.bias"}}), "no such tensor (");
   check_error(error("metanetwork.pth", {.dropped = {"layer_pe"}}), "'layer_pe'");
   check_error(error("metanetwork.pth", {.added = {{"", pickled("scale") + pickled_zeros({1})}}}),
