@@ -47,6 +47,8 @@ int main(int count, char** arguments) {
   app.add_option("--chunk", options.chunk, "tokens of a piece at most; 0: the document is one piece")
       ->check(CLI::Range(hb::Index{0}, hb::Index{1} << 31));
   app.add_option("--ask", options.questions, "a question, answered with the adapter and without");
+  app.add_flag("--in-context", options.in_context,
+               "questions also without the adapter, but with the text before them");
   app.add_option("-n", options.most, "tokens of an answer at most")
       ->check(CLI::Range(hb::Index{0}, hb::Index{1} << 31))
       ->capture_default_str();

@@ -20,7 +20,7 @@ struct Options {
   std::optional<Index> chunk;
   std::string chunk_scales;
   double scale = 1, bias_scale = 1;
-  bool iterative = false;
+  bool iterative = false, in_context = false;
   Index most = 128, threads = 0;
 };
 

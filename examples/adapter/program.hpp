@@ -13,9 +13,9 @@
 #include <hyperblocks/text/load_tokenizer.hpp>
 #include <hyperblocks/text/task_description.hpp>
 
+#include "../stages.hpp"
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
-#include "stages.hpp"
 #include "writers.hpp"
 
 namespace hyperblocks::example {
@@ -71,7 +71,8 @@ class Program {
 
   explicit Program(const Options& options)
       : options_(options),
-        pieces_(checked_scales(options, read_input(options))),
+        text_(options.text.empty() ? "" : stripped_text(options.text)),
+        pieces_(checked_scales(options, read_input(options, text_))),
         given_(read_tensors(options)),
         cpu_({.threads = options.threads}),
         net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
@@ -149,12 +150,11 @@ class Program {
       return base_spec.vocabulary;
   }
 
-  static std::vector<Tokens> read_input(const Options& options) {
+  static std::vector<Tokens> read_input(const Options& options, const std::string& text) {
     if (!options.logits.empty()) (void)logits_ids(options);
     if (!options.questions.empty()) (void)tokenizer_of(options.base, "--ask");
     if (!options.ids.empty()) return checked(parse_ids(options.ids, "--ids", most_id()), "--ids");
     if (options.text.empty()) return {};
-    const std::string text = stripped_text(options.text);
     const std::string& reader = options.encoder.empty() ? options.base : options.encoder;
     const Tokenizer tokenizer = tokenizer_of(reader);
     if constexpr (is_text_to_lora) {
@@ -297,10 +297,11 @@ class Program {
 
   void answer(const std::string& question, const Lora& lora) {
     const Tokenizer tokenizer = tokenizer_of(options_.base, "--ask");
-    const std::vector<Message> turns = {{"user", question}};
-    const Tokens prompt = tokenizer.encode(load_chat_template(options_.base).render(turns), false);
+    const ChatTemplate chat = load_chat_template(options_.base);
     const GenerationOptions options{.most = options_.most, .stop = end_tokens(tokenizer, options_.base)};
-    const auto ask = [&](const char* how, const auto& updates) {
+    const auto ask = [&](const char* how, const std::string& asked, const auto& updates) {
+      const std::vector<Message> turns = {{"user", asked}};
+      const Tokens prompt = tokenizer.encode(chat.render(turns), false);
       const Tokens made = stages_(how, [&] {
         return hyperblocks::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1), options,
                                             updates)
@@ -309,12 +310,15 @@ class Program {
       std::cout << tokenizer.decode(made) << "\n";
     };
     std::cout << "\nQuestion: " << question << std::endl;
-    ask("answer with the adapter", lora.template updates<Model>());
-    ask("answer without", typename Model::template Updates<const float>());
+    const typename Model::template Updates<const float> none;
+    ask("answer with the adapter", question, lora.template updates<Model>());
+    ask("answer without", question, none);
+    if (options_.in_context) ask("answer, the text before it", text_ + "\n\n" + question, none);
   }
 
   Options options_;
   Stages stages_;
+  std::string text_;            ///< of --text
   std::vector<Tokens> pieces_;  ///< what is read as tokens; before anything is loaded: mistakes show at once
   NamedTensor given_;           ///< or as a tensor
   Cpu cpu_;
@@ -405,6 +409,10 @@ void check_options(const Options& options) {
   only(options.chunk.has_value(), !task, "--chunk", "SHINE or Doc-to-LoRA");
   only(!options.encoder.empty(), doc || task, "--encoder", "Doc-to-LoRA or Text-to-LoRA");
   only(options.iterative, doc, "--iterative", "Doc-to-LoRA");
+  check(!options.in_context || (!task && !options.text.empty() && !options.questions.empty()), [] {
+    return Error("nothing to put before a question", "--in-context", "a document of --text, and --ask",
+                 "none");
+  });
   only(!options.chunk_scales.empty(), doc, "--chunk-scales", "Doc-to-LoRA");
   only(options.scale != 1, doc, "--scale", "Doc-to-LoRA");
   only(options.bias_scale != 1, doc, "--bias-scale", "Doc-to-LoRA");
