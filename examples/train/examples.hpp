@@ -45,7 +45,7 @@ class Examples {
   Example held_out(std::uint64_t number) const { return of_world(Random::of(~plan_.seed, number), true); }
 
  private:
-  /// Asked in one of the ways that training hears, or, for tests, also in the one that it does not.
+  /// Asked in one of the two ways that training hears.
   Example of_world(Random random, bool held_out) const {
     const auto some = [&](Index most) {
       return held_out ? most : 1 + static_cast<Index>(random.below(static_cast<std::size_t>(most)));
@@ -56,7 +56,7 @@ class Examples {
                                                            .untold = plan_.untold});
     Example example{document.text, {}};
     for (std::size_t i = 0; i < document.questions.size(); i += 3) {
-      const auto& chosen = document.questions[i + random.below(held_out ? 3 : 2)];
+      const auto& chosen = document.questions[i + random.below(2)];
       example.questions.push_back({chosen.question, chosen.answer});
     }
     return example;

@@ -14,6 +14,7 @@
 #include <train_net.hpp>
 
 #include "../command_line.hpp"
+#include "options.hpp"
 #include "run.hpp"
 
 namespace hb = hyperblocks;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// What a training is told, by a configuration file and the command line.
+// What a training is told.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include <hyperblocks/train/schedule.hpp>
@@ -32,53 +31,5 @@ struct Plan {
             .floor = floor};
   }
 };
-
-inline void add_options(CLI::App& app, Plan& plan) {
-  const auto most = Index{1} << 40;
-  app.set_config("--config", "", "a file of options, NAME = VALUE in each line");
-  app.add_option("pipeline", plan.pipeline, "language: the base, from nothing; questions: the hypernetwork")
-      ->required()
-      ->check(CLI::IsMember({"language", "questions"}));
-  app.add_option("--base", plan.base, "folder of the base: its tokenizer, and for a hypernetwork its weights")
-      ->required();
-  app.add_option("--out", plan.out, "folder for what is trained, checkpoint.safetensors and log.jsonl")
-      ->required();
-  app.add_option("--data", plan.data, "world (facts that are made up), or a file of JSON lines")
-      ->capture_default_str();
-  const auto count = [&](const char* name, Index& value, const char* what, Index least) {
-    app.add_option(name, value, what)->check(CLI::Range(least, most))->capture_default_str();
-  };
-  const auto number = [&](const char* name, double& value, const char* what) {
-    app.add_option(name, value, what)->check(CLI::Range(0.0, 1e6))->capture_default_str();
-  };
-  count("--steps", plan.steps, "of the whole training", 1);
-  count("--batch", plan.batch, "documents of a batch", 1);
-  count("--accumulate", plan.accumulate, "batches of a step", 1);
-  number("--rate", plan.rate, "of the optimiser, behind the warm-up");
-  count("--warm-up", plan.warm_up, "steps until the rate is reached", 0);
-  app.add_option("--decline", plan.decline, "of the rate, to --floor")
-      ->check(CLI::IsMember({"none", "linear", "cosine"}))
-      ->capture_default_str();
-  number("--floor", plan.floor, "the rate at the end");
-  number("--decay", plan.decay, "of weights; norms, biases and memory tokens have none");
-  number("--clip", plan.clip, "the largest norm of a gradient; 0: any");
-  number("--beta2", plan.beta2, "AdamW's second");
-  number("--label-smoothing", plan.label_smoothing, "of the cross entropy");
-  number("--noise", plan.noise, "NEFTune's alpha");
-  number("--l1", plan.l1, "on the factors");
-  number("--l2", plan.l2, "on the factors");
-  app.add_option("--seed", plan.seed, "of parameters and data")->capture_default_str();
-  count("--people", plan.people, "of a document of the world, at most; held-out ones have as many", 1);
-  count("--facts", plan.facts, "about each of them, likewise", 1);
-  app.add_flag("--untold", plan.untold, "also ask what a document of the world does not say");
-  count("--save-every", plan.save_every, "steps between checkpoints", 1);
-  count("--report-every", plan.report_every, "steps between reports", 1);
-  count("--evaluate-every", plan.evaluate_every, "steps between tests on held-out documents; 0: never", 0);
-  app.add_flag("--resume", plan.resume, "go on from the checkpoint in --out");
-  app.add_flag("--recompute", plan.recompute, "compute the base's layers twice, in less memory");
-  app.add_option("--threads", plan.threads, "0: one for each core")
-      ->check(CLI::Range(Index{0}, Index{1024}))
-      ->capture_default_str();
-}
 
 }  // namespace hyperblocks::example
