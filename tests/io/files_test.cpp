@@ -76,6 +76,7 @@ TEST_CASE("of several writers one wins, with both of its files") {
   const Folder folder;
   const auto content = folder.path / "content", description = folder.path / "description";
   std::vector<std::thread> writers;
+  writers.reserve(4);
   for (int writer = 0; writer < 4; ++writer)
     writers.emplace_back([&, text = std::to_string(writer)] {
       for (int round = 0; round < 20; ++round) {

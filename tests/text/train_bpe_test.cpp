@@ -13,6 +13,7 @@ namespace {
 std::vector<std::string> some_texts() {
   hb::Random random(1);
   std::vector<std::string> texts;
+  texts.reserve(300);
   for (int i = 0; i < 300; ++i) texts.push_back(hb::world_document(random).text);
   return texts;
 }

@@ -23,6 +23,7 @@ TEST_CASE("the first bin with room, and the fullest is closed when none has") {
 TEST_CASE("every item once, no bin beyond the limit") {
   hb::Random random(4);
   std::vector<Index> sizes;
+  sizes.reserve(2000);
   for (int i = 0; i < 2000; ++i) sizes.push_back(1 + static_cast<Index>(random.below(300)));
   const auto bins = hb::packed(sizes, 256);
   std::vector<int> seen(sizes.size());

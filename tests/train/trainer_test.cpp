@@ -132,10 +132,12 @@ TEST_CASE("several processes give what one gives with as many batches") {
   Cpu cpu;
   hb::Trainer<Course> alone(cpu, course, Course::initial(cpu), options(6));
   std::vector<double> losses;
+  losses.reserve(20);
   for (int i = 0; i < 20; ++i) losses.push_back(alone.step(cpu).loss);
   Threads::Shared shared(3);
   std::vector<std::vector<double>> found(3), found_losses(3);
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (Index rank = 0; rank < 3; ++rank)
     threads.emplace_back([&, rank] {
       const auto at = static_cast<std::size_t>(rank);

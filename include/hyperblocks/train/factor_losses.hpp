@@ -68,7 +68,8 @@ double factor_l2(typename Model::Device& device, double weight,
   double loss = 0;
   detail::each_factor(
       [&](const auto& factor, const auto& dfactor) {
-        const auto x = detail::numbers_of(factor), dx = detail::numbers_of(dfactor);
+        const auto x = detail::numbers_of(factor);
+        const auto dx = detail::numbers_of(dfactor);
         const double share =
             weight / (static_cast<double>(Model::spec.layers) * static_cast<double>(x.size()));
         loss += share * ops::squared_norm<Scalar>(device, x);
