@@ -38,9 +38,7 @@ class Examples {
 
   Example trained(std::uint64_t number) const {
     if (examples_.empty()) return of_world(Random::of(plan_.seed, number), false);
-    DataOrder order = order_;
-    order.set_position(number);
-    return examples_[order.next()];
+    return examples_[order_.at(number)];
   }
   Example held_out(std::uint64_t number) const { return of_world(Random::of(~plan_.seed, number), true); }
 
@@ -81,7 +79,7 @@ class Examples {
 
   const Plan& plan_;
   std::vector<Example> examples_;
-  DataOrder order_;
+  mutable DataOrder order_;  ///< keeps the present epoch's order
 };
 
 }  // namespace hyperblocks::example

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <chrono>
-#include <cinttypes>
 
 #include <hyperblocks/io/checkpoint.hpp>
 

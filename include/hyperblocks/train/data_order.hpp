@@ -18,30 +18,33 @@ class DataOrder {
   }
 
   /// The next example.
-  std::size_t next() {
-    const std::size_t at = static_cast<std::size_t>(position_ % order_.size());
-    if (at == 0 || !shuffled_) shuffle();
-    ++position_;
-    return order_[at];
+  std::size_t next() { return at(position_++); }
+  /// The example of any position; only where another epoch begins is there work to do.
+  std::size_t at(std::uint64_t position) {
+    const std::uint64_t epoch = position / order_.size();
+    if (epoch != shuffled_) shuffle(epoch);
+    return order_[static_cast<std::size_t>(position % order_.size())];
   }
 
   /// How many examples were given; set where a training goes on.
   std::uint64_t position() const { return position_; }
-  void set_position(std::uint64_t position) { position_ = position, shuffled_ = false; }
+  void set_position(std::uint64_t position) { position_ = position; }
   /// How often all of the set were given.
   std::uint64_t epoch() const { return position_ / order_.size(); }
 
  private:
-  void shuffle() {
+  static constexpr std::uint64_t none = ~std::uint64_t{0};
+
+  void shuffle(std::uint64_t epoch) {
     std::iota(order_.begin(), order_.end(), std::size_t{0});
-    Random random = Random::of(seed_, epoch());
+    Random random = Random::of(seed_, epoch);
     for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.below(i)]);
-    shuffled_ = true;
+    shuffled_ = epoch;
   }
 
   std::uint64_t seed_, position_ = 0;
   std::vector<std::size_t> order_;
-  bool shuffled_ = false;
+  std::uint64_t shuffled_ = none;  ///< the epoch whose order this is
 };
 
 }  // namespace hyperblocks

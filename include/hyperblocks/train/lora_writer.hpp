@@ -43,7 +43,7 @@ struct LoraWriter {
           [] { return Error("an empty tape", "LoraWriter", "a written one", "none"); });
     visit(
         [&](const std::string&, const auto& from, auto& to) {
-          if (write == Write::assign) fill_constant(device, to, 0);
+          if (write == Write::assign) device.fill(to.data(), 0, to.view().bytes());
           const Index size = from.size();
           ops::scale_add<Scalar>(device, 1, from.view().template reshape<1, dyn>(size),
                                  to.view().template reshape<1, dyn>(size));
