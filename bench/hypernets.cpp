@@ -19,7 +19,7 @@
 #include <hyperblocks/io/adapters.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
 
-#include "../examples/adapter/stages.hpp"
+#include "../examples/stages.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::Index;
