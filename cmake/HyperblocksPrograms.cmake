@@ -28,6 +28,11 @@ target_compile_options(hyperblocks_warnings INTERFACE ${hyperblocks_warning_opti
 
 add_library(hyperblocks_program INTERFACE)
 target_link_libraries(hyperblocks_program INTERFACE hyperblocks hyperblocks_warnings)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Garbage is collected less often: a tenth of the time for a quarter more memory (2 GB a file).
+  target_compile_options(hyperblocks_program
+                         INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:--param ggc-min-expand=300 --param ggc-min-heapsize=524288>")
+endif()
 if(HYPERBLOCKS_WITH_IO)
   target_link_libraries(hyperblocks_program INTERFACE hyperblocks_io)
 endif()

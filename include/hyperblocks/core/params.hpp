@@ -52,9 +52,19 @@ inline constexpr bool is_tuple = false;
 template <class... T>
 inline constexpr bool is_tuple<std::tuple<T...>> = true;
 
+/// What a part is called in its group; those of tuples and sequences have numbers.
+struct PartName {
+  const char* text = nullptr;
+  std::size_t number = 0;
+};
+
 inline std::string joined(const std::string& prefix, const std::string& name) {
   if (prefix.empty() || name.empty()) return prefix + name;
   return prefix + "." + name;
+}
+
+inline std::string joined(const std::string& group, const PartName& part) {
+  return joined(group, part.text == nullptr ? std::to_string(part.number) : std::string(part.text));
 }
 
 inline void check_parts(const std::string& name, std::size_t expected, std::size_t found) {
@@ -64,11 +74,8 @@ inline void check_parts(const std::string& name, std::size_t expected, std::size
   });
 }
 
-template <class Visitor, class First, class... Rest>
-void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&... rest);
-
 template <std::size_t i, class Part>
-auto& part_of(Part& whole) {
+[[gnu::always_inline]] inline auto& part_of(Part& whole) {
   if constexpr (is_tuple<std::remove_const_t<Part>>)
     return std::get<i>(whole);
   else
@@ -76,11 +83,11 @@ auto& part_of(Part& whole) {
 }
 
 template <std::size_t i, class Whole>
-std::string part_name() {
+constexpr PartName part_name() {
   if constexpr (is_tuple<Whole>)
-    return std::to_string(i);
+    return {.number = i};
   else
-    return std::get<i>(Whole::fields()).name;
+    return {.text = std::get<i>(Whole::fields()).name};
 }
 
 template <class Whole>
@@ -91,29 +98,40 @@ constexpr std::size_t part_count() {
     return std::tuple_size_v<decltype(Whole::fields())>;
 }
 
-/// The parts of a struct with fields() or of a tuple, from the i-th on.
+template <class Visitor, class First, class... Rest>
+void visit_part(const std::string& group, const PartName& part, Visitor& visitor, First& first,
+                Rest&... rest);
+
 template <std::size_t i, class Visitor, class First, class... Rest>
-void visit_parts(const std::string& name, Visitor& visitor, First& first, Rest&... rest) {
-  using Whole = std::remove_const_t<First>;
-  if constexpr (i < part_count<Whole>()) {
-    visit_named(joined(name, part_name<i, Whole>()), visitor, part_of<i>(first), part_of<i>(rest)...);
-    visit_parts<i + 1>(name, visitor, first, rest...);
-  }
+[[gnu::always_inline]] inline void visit_at(const std::string& group, Visitor& visitor, First& first,
+                                            Rest&... rest) {
+  visit_part(group, part_name<i, std::remove_const_t<First>>(), visitor, part_of<i>(first),
+             part_of<i>(rest)...);
 }
 
+template <std::size_t... i, class Visitor, class... Groups>
+[[gnu::always_inline]] inline void visit_all(std::index_sequence<i...>, const std::string& name,
+                                             Visitor& visitor, Groups&... groups) {
+  (visit_at<i>(name, visitor, groups...), ...);
+}
+
+/// One function for each type of a part, and names put together in it rather than by its callers: programs
+/// visit many.
 template <class Visitor, class First, class... Rest>
-void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&... rest) {
+void visit_part(const std::string& group, const PartName& part, Visitor& visitor, First& first,
+                Rest&... rest) {
   using Part = std::remove_const_t<First>;
-  if constexpr (std::same_as<Part, Nothing>) {
-    return;
-  } else if constexpr (ParameterGroup<Part> || is_tuple<Part>) {
-    visit_parts<0>(name, visitor, first, rest...);
-  } else if constexpr (is_sequence<Part>) {
-    (check_parts(name, first.size(), rest.size()), ...);
-    for (std::size_t i = 0; i < first.size(); ++i)
-      visit_named(joined(name, std::to_string(i)), visitor, first[i], rest[i]...);
-  } else {
-    visitor(name, first, rest...);
+  if constexpr (!std::same_as<Part, Nothing>) {
+    const std::string name = joined(group, part);
+    if constexpr (ParameterGroup<Part> || is_tuple<Part>) {
+      visit_all(std::make_index_sequence<part_count<Part>()>(), name, visitor, first, rest...);
+    } else if constexpr (is_sequence<Part>) {
+      (check_parts(name, first.size(), rest.size()), ...);
+      for (std::size_t i = 0; i < first.size(); ++i)
+        visit_part(name, {.number = i}, visitor, first[i], rest[i]...);
+    } else {
+      visitor(name, first, rest...);
+    }
   }
 }
 }  // namespace detail
@@ -122,7 +140,7 @@ void visit_named(const std::string& name, Visitor& visitor, First& first, Rest&.
 /// the same structure; the first group decides which tensors exist, and another's may be Nothing.
 template <class Visitor, class First, class... Rest>
 void visit(Visitor&& visitor, First& first, Rest&... rest) {
-  detail::visit_named(std::string(), visitor, first, rest...);
+  detail::visit_part({}, {.text = ""}, visitor, first, rest...);
 }
 
 /// How many numbers a group holds.

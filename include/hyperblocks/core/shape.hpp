@@ -23,8 +23,7 @@ constexpr bool extents_agree(Index first, Index second) {
 }
 
 /// The product of non-negative extents; an Error names the overflow instead of wrapping round.
-template <std::size_t rank>
-constexpr Index checked_size(const std::array<Index, rank>& extents) {
+constexpr Index checked_size(std::span<const Index> extents) {
   Index size = 1;
   for (const Index extent : extents) {
     check(extent >= 0, [&] {
@@ -39,10 +38,9 @@ constexpr Index checked_size(const std::array<Index, rank>& extents) {
   return size;
 }
 
-template <std::size_t rank>
-std::string to_string(const std::array<Index, rank>& extents) {
+inline std::string to_string(std::span<const Index> extents) {
   std::string text = "(";
-  for (std::size_t i = 0; i < rank; ++i) text += (i == 0 ? "" : ", ") + std::to_string(extents[i]);
+  for (std::size_t i = 0; i < extents.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(extents[i]);
   return text + ")";
 }
 

@@ -46,15 +46,38 @@ struct ShapesAgree<Shape<expected...>, Shape<found...>> {
   }();
 };
 
+// What can fail is told by functions of no type: every shape of a program would bring its own otherwise.
+
 /// The bytes of a shape's elements; an Error instead of an overflow.
-template <class Scalar, Index... extents>
-std::size_t byte_count(const char* where, const Shape<extents...>& shape) {
-  constexpr auto width = static_cast<Index>(sizeof(Scalar));
-  check(shape.size() <= std::numeric_limits<Index>::max() / width, [&] {
-    return Error("too many bytes", std::string(where) + " " + to_string(shape.all()), "at most 2^63 - 1",
-                 std::to_string(shape.size()) + " elements of " + std::to_string(width) + " bytes");
+inline std::size_t byte_count(const char* where, std::span<const Index> extents, Index width) {
+  Index size = 1;
+  for (const Index extent : extents) size *= extent;
+  check(size <= std::numeric_limits<Index>::max() / width, [&] {
+    return Error("too many bytes", std::string(where) + " " + to_string(extents), "at most 2^63 - 1",
+                 std::to_string(size) + " elements of " + std::to_string(width) + " bytes");
   });
-  return static_cast<std::size_t>(shape.size()) * sizeof(Scalar);
+  return static_cast<std::size_t>(size * width);
+}
+
+inline void check_memory(bool there, std::span<const Index> extents) {
+  check(there, [&] {
+    return Error("a tensor without memory", "Tensor " + to_string(extents),
+                 "one of a device, such as make<Params>(device) gives", "one that owns nothing");
+  });
+}
+
+inline void check_size(bool there, std::span<const Index> extents, Index expected, std::size_t found) {
+  check(found == static_cast<std::size_t>(expected) && there, [&] {
+    return Error("the number of elements differs", "Tensor " + to_string(extents), std::to_string(expected),
+                 std::to_string(found) + (there ? "" : " for a tensor without memory"));
+  });
+}
+
+inline void check_bytes(std::span<const Index> extents, std::size_t expected, std::size_t found) {
+  check(found == expected, [&] {
+    return Error("the number of bytes differs", "Tensor::sharing " + to_string(extents),
+                 std::to_string(expected), std::to_string(found));
+  });
 }
 }  // namespace detail
 
@@ -167,7 +190,7 @@ class Tensor {
   template <std::convertible_to<Index>... RunTime>
   requires(sizeof...(RunTime) == ShapeType::dynamic_rank) explicit Tensor(Memory& memory, RunTime... run_time)
       : shape_(run_time...) {
-    buffer_ = memory.allocate(detail::byte_count<Scalar>("Tensor", shape_));
+    buffer_ = memory.allocate(detail::byte_count("Tensor", shape_.all(), sizeof(Scalar)));
   }
 
   /// Numbers that are there already, and that others may hold too: a mapped file's.
@@ -175,11 +198,8 @@ class Tensor {
     Tensor tensor;
     tensor.shape_ = shape;
     tensor.buffer_ = std::move(buffer);
-    check(tensor.buffer_.size == detail::byte_count<Scalar>("Tensor", shape), [&] {
-      return Error("the number of bytes differs", "Tensor::sharing " + to_string(shape.all()),
-                   std::to_string(detail::byte_count<Scalar>("Tensor", shape)),
-                   std::to_string(tensor.buffer_.size));
-    });
+    detail::check_bytes(shape.all(), detail::byte_count("Tensor", shape.all(), sizeof(Scalar)),
+                        tensor.buffer_.size);
     return tensor;
   }
 
@@ -231,18 +251,9 @@ class Tensor {
 
  private:
   /// Numbers that the type promises must be there.
-  void check_memory() const {
-    check(data() != nullptr || size() == 0, [&] {
-      return Error("a tensor without memory", "Tensor " + to_string(shape_.all()),
-                   "one of a device, such as make<Params>(device) gives", "one that owns nothing");
-    });
-  }
+  void check_memory() const { detail::check_memory(data() != nullptr || size() == 0, shape_.all()); }
   void check_size(std::size_t found) const {
-    check(found == static_cast<std::size_t>(size()) && buffer_.bytes != nullptr, [&] {
-      return Error("the number of elements differs", "Tensor " + to_string(shape_.all()),
-                   std::to_string(size()),
-                   std::to_string(found) + (buffer_.bytes ? "" : " for a tensor without memory"));
-    });
+    detail::check_size(buffer_.bytes != nullptr, shape_.all(), size(), found);
   }
 
   Buffer buffer_;
@@ -253,7 +264,7 @@ class Tensor {
 template <class Scalar, Index... extents, class Device, std::convertible_to<Index>... RunTime>
 View<Scalar, Device, extents...> take(Device& device, RunTime... run_time) {
   const Shape<extents...> shape(run_time...);
-  void* const place = device.arena().take(detail::byte_count<Scalar>("take", shape));
+  void* const place = device.arena().take(detail::byte_count("take", shape.all(), sizeof(Scalar)));
   return {static_cast<Scalar*>(place), shape};
 }
 
