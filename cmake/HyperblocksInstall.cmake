@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
-# Install and export: the package hyperblocks with the components core, io, text and cuda. Nothing installed is compiled, so one
+# Install and export: the package hyperblocks with the components core, io, text, mpi and cuda. Nothing installed is compiled, so one
 # install serves every architecture.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
@@ -16,6 +16,10 @@ if(HYPERBLOCKS_WITH_TEXT)
   install(TARGETS hyperblocks_text EXPORT hyperblocksTextTargets FILE_SET HEADERS)
   install(EXPORT hyperblocksTextTargets NAMESPACE hyperblocks:: DESTINATION "${package_folder}")
   install(FILES "${PROJECT_SOURCE_DIR}/cmake/FindHyperblocksText.cmake" DESTINATION "${package_folder}")
+endif()
+if(HYPERBLOCKS_WITH_MPI)
+  install(TARGETS hyperblocks_mpi EXPORT hyperblocksMpiTargets FILE_SET HEADERS)
+  install(EXPORT hyperblocksMpiTargets NAMESPACE hyperblocks:: DESTINATION "${package_folder}")
 endif()
 if(HYPERBLOCKS_WITH_CUDA)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/cuda/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"

@@ -15,7 +15,9 @@ set(hyperblocks_io_headers ${hyperblocks_headers})
 set(hyperblocks_text_headers ${hyperblocks_headers})
 list(FILTER hyperblocks_io_headers INCLUDE REGEX "/include/hyperblocks/io/")
 list(FILTER hyperblocks_text_headers INCLUDE REGEX "/include/hyperblocks/text/")
-list(FILTER hyperblocks_headers EXCLUDE REGEX "/include/hyperblocks/(io|text)/")
+set(hyperblocks_mpi_headers ${hyperblocks_headers})
+list(FILTER hyperblocks_mpi_headers INCLUDE REGEX "/include/hyperblocks/mpi/")
+list(FILTER hyperblocks_headers EXCLUDE REGEX "/include/hyperblocks/(io|text|mpi)/")
 
 add_library(hyperblocks INTERFACE)
 add_library(hyperblocks::hyperblocks ALIAS hyperblocks)
@@ -65,6 +67,21 @@ if(HYPERBLOCKS_WITH_IO AND HyperblocksText_FOUND)
   target_link_libraries(hyperblocks_text INTERFACE hyperblocks_io HyperblocksText::pcre2 HyperblocksText::utf8proc)
 else()
   message(STATUS "hyperblocks: PCRE2 or utf8proc not found, hyperblocks::text left out")
+endif()
+
+# ---- hyperblocks::mpi: several processes -------------------------------------------------------------------------------
+set(MPI_CXX_SKIP_MPICXX ON)  # not MPI's own C++ interface, which has been withdrawn
+find_package(MPI 3 QUIET COMPONENTS CXX)
+set(HYPERBLOCKS_WITH_MPI ${MPI_CXX_FOUND})
+if(HYPERBLOCKS_WITH_MPI)
+  add_library(hyperblocks_mpi INTERFACE)
+  add_library(hyperblocks::mpi ALIAS hyperblocks_mpi)
+  set_target_properties(hyperblocks_mpi PROPERTIES EXPORT_NAME mpi)
+  target_sources(hyperblocks_mpi INTERFACE FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include"
+                                           FILES ${hyperblocks_mpi_headers})
+  target_link_libraries(hyperblocks_mpi INTERFACE hyperblocks MPI::MPI_CXX)
+else()
+  message(STATUS "hyperblocks: MPI not found, hyperblocks::mpi left out")
 endif()
 
 # ---- hyperblocks::cuda: the second device ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include <hyperblocks/text/load_tokenizer.hpp>
 #include <hyperblocks/text/task_description.hpp>
 
+#include "../around_document.hpp"
 #include "../stages.hpp"
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
@@ -43,17 +44,6 @@ inline std::string stripped_text(const std::string& file) {
   const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
   check(first != text.npos, [&] { return Error("an empty text", file, "a word or more", "white space"); });
   return text.substr(first, last - first + 1);
-}
-
-/// What a chat template puts around a document: an empty system turn, and the opening of an answer. A
-/// template without system turns gets what an empty one leaves before the text.
-inline std::pair<std::string, std::string> around_document(const ChatTemplate& chat) {
-  try {
-    return chat.around({{"system", ""}});
-  } catch (const Error&) {
-    auto [before, behind] = chat.around();
-    return {before + "\n\n", behind};
-  }
 }
 
 template <auto base_spec, auto net_spec, ContextSpec context, auto encoder_spec, class Stored>

@@ -3,10 +3,14 @@
 // What is learnt from: documents with questions and answers, made up or from JSON lines, each by its number.
 //   {"context": "Mirlan lives in Orsa.", "questions": [{"question": "Where does Mirlan live?", "answer":
 //   "Orsa"}]}
+// A question may have what a teacher said: "teacher": {"ids": [...], "logs": [...]}, as `teach` writes it.
 #pragma once
+
+#include <sstream>
 
 #include <hyperblocks/io/json_object.hpp>
 #include <hyperblocks/train/data_order.hpp>
+#include <hyperblocks/train/needle.hpp>
 #include <hyperblocks/train/world.hpp>
 
 #include "../streams.hpp"
@@ -17,6 +21,8 @@ namespace hyperblocks::example {
 struct Example {
   struct Question {
     std::string question, answer;
+    std::vector<std::int32_t> teacher_ids = {};
+    std::vector<double> teacher_logs = {};
   };
   std::string document;
   std::vector<Question> questions;
@@ -25,26 +31,68 @@ struct Example {
 /// For training by number; for tests those that training never shows, where there are such.
 class Examples {
  public:
-  explicit Examples(const Plan& plan) : plan_(plan), order_(1, plan.seed) {
-    if (plan.data == "world") return;
+  explicit Examples(const Plan& plan) : plan_(plan), sources_(sources_of(plan.data)), order_(1, plan.seed) {
+    if (!sources_.empty()) return;
     each_line(plan.data, '\n', [&](const std::string& line, std::size_t number) {
-      if (!line.empty()) examples_.push_back(from_json(line, plan.data + ": line " + std::to_string(number)));
+      if (line.empty()) return;
+      const std::string where = plan.data + ": line " + std::to_string(number);
+      examples_.push_back(from_json(line, where));
+      check(plan.pipeline == "pretraining" || !examples_.back().questions.empty(),
+            [&] { return Error("no questions", where, "'questions', a list of one or more", "none"); });
     });
     check(!examples_.empty(), [&] { return Error("no examples", plan.data, "a line or more", "none"); });
     order_ = DataOrder(examples_.size(), plan.seed);
   }
 
-  bool has_held_out() const { return examples_.empty(); }
+  bool has_held_out() const { return !sources_.empty(); }
+  /// Of a file; 0: there is no end to them.
+  std::size_t count() const { return examples_.size(); }
 
   Example trained(std::uint64_t number) const {
-    if (examples_.empty()) return of_world(Random::of(plan_.seed, number), false);
-    return examples_[order_.at(number)];
+    return sources_.empty() ? examples_[order_.at(number)] : made_up(Random::of(plan_.seed, number), false);
   }
-  Example held_out(std::uint64_t number) const { return of_world(Random::of(~plan_.seed, number), true); }
+  /// In the order of the file.
+  const Example& stored(std::size_t number) const { return examples_[number]; }
+  Example held_out(std::uint64_t number) const { return made_up(Random::of(~plan_.seed, number), true); }
 
  private:
+  enum class Source { world, needle, tasks };
+
+  /// "world,needle": of what is made up; none: a file's name.
+  static std::vector<Source> sources_of(const std::string& data) {
+    constexpr std::array names = {"world", "needle", "tasks"};
+    std::vector<Source> sources;
+    std::istringstream words(data);
+    for (std::string word; std::getline(words, word, ',');) {
+      const auto found = std::ranges::find(names, word);
+      if (found == names.end()) return {};
+      sources.push_back(static_cast<Source>(found - names.begin()));
+    }
+    return sources;
+  }
+
+  Example made_up(Random random, bool held_out) const {
+    const Source source = sources_[sources_.size() > 1 ? random.below(sources_.size()) : 0];
+    return source == Source::needle  ? of_needle(random)
+           : source == Source::tasks ? of_task(random, held_out)
+                                     : of_world(random, held_out);
+  }
+
+  Example of_needle(Random& random) const {
+    const auto lines = 1 + static_cast<Index>(random.below(static_cast<std::size_t>(plan_.lines)));
+    const Needle needle =
+        needle_of(random, lines, static_cast<Index>(random.below(static_cast<std::size_t>(needle_bins))));
+    return {needle.text, {{needle_question, needle.answer}}};
+  }
+
+  /// The document is a task's description.
+  Example of_task(Random& random, bool held_out) const {
+    const WorldTask task = world_task(random, {.facts = plan_.facts, .held_out = held_out});
+    return {task.description, {{task.question, task.answer}}};
+  }
+
   /// Asked in one of the two ways that training hears.
-  Example of_world(Random random, bool held_out) const {
+  Example of_world(Random& random, bool held_out) const {
     const auto some = [&](Index most) {
       return held_out ? most : 1 + static_cast<Index>(random.below(static_cast<std::size_t>(most)));
     };
@@ -64,20 +112,25 @@ class Examples {
     const auto fields = parse_json(std::as_bytes(std::span(line)), where);
     const JsonObject json(fields, where);
     Example example{json.get<std::string>("context"), {}};
-    const auto& questions =
-        json.fields().contains("questions") ? json.fields().at("questions") : nlohmann::json();
-    check(questions.is_array() && !questions.empty(), [&] {
-      return Error("no questions", json.where("questions"), "a list of one or more", questions.dump());
-    });
+    if (!json.contains("questions")) return example;  // pretraining asks nothing
+    const auto& questions = json.fields().at("questions");
+    check(questions.is_array(),
+          [&] { return Error("no questions", json.where("questions"), "a list", questions.dump()); });
     for (const auto& each : questions) {
       const JsonObject question(each, json.where("questions"));
-      example.questions.push_back(
-          {question.get<std::string>("question"), question.get<std::string>("answer")});
+      Example::Question& asked = example.questions.emplace_back();
+      asked.question = question.get<std::string>("question");
+      asked.answer = question.get<std::string>("answer");
+      if (!question.contains("teacher")) continue;
+      const JsonObject teacher = question.object("teacher");
+      asked.teacher_ids = teacher.get<std::vector<std::int32_t>>("ids");
+      asked.teacher_logs = teacher.get<std::vector<double>>("logs");
     }
     return example;
   }
 
   const Plan& plan_;
+  std::vector<Source> sources_;
   std::vector<Example> examples_;
   mutable DataOrder order_;  ///< keeps the present epoch's order
 };

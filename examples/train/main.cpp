@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Trains a base from nothing, or a hypernetwork for a frozen base; stopped at any moment, it goes on with
-// --resume as if it had not been.
+// Trains a base from nothing, a hypernetwork for a frozen base, or an adapter; stopped at any moment, it goes
+// on with --resume as if it had not been. Under mpirun, its processes share each step's batches.
 #include <hyperblocks/hyperblocks.hpp>
+#include <hyperblocks/io/adapters.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
 #include <hyperblocks/io/load_hypernet.hpp>
 #include <hyperblocks/io/save_decoder.hpp>
 #include <hyperblocks/text/train_bpe.hpp>
-#include <hyperblocks/train/doc_to_lora_writer.hpp>
-#include <hyperblocks/train/shine_writer.hpp>
+#include <hyperblocks/train/lora_writer.hpp>
+#include <hyperblocks/train/teaching_course.hpp>
 
 #include <train_base.hpp>
 #include <train_net.hpp>
 
 #include "../command_line.hpp"
+#include "language_course.hpp"
 #include "options.hpp"
+#include "processes.hpp"
 #include "run.hpp"
+#include "systems.hpp"
+#include "teacher.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::Tokens;
 
 namespace {
-using hb::example::Conversation, hb::example::Examples, hb::example::Plan;
+using hb::example::Conversation, hb::example::Example, hb::example::Examples, hb::example::Plan;
+using hb::example::TextTopic;
 
 /// ChatML, as Qwen and SmolLM2 have it.
 constexpr char chat_template[] =
@@ -65,78 +71,169 @@ Conversation conversation_of(const Plan& plan) {
   return conversation;
 }
 
-void train_language(Cpu& cpu, const Plan& plan, const Examples& examples) {
+/// What every pipeline works with.
+struct Run {
+  Cpu& cpu;
+  const Plan& plan;
+  const Examples& examples;
+  const hb::example::Peers& peers;
+};
+
+void train_language(const Run& run) {
   using Model = hb::Decoder<train_base, float, Cpu, hb::Trainable>;
-  make_tokenizer(plan, examples);
+  const auto& [cpu, plan, examples, peers] = run;
+  if (peers.rank() == 0) make_tokenizer(plan, examples);
+  hb::example::meet(peers);
   const Conversation conversation = conversation_of(plan);
   hb::Random random(plan.seed);
   auto params = hb::initialised<Model>(cpu, random);
   hb::fill_normal(cpu, params.embedding.weight, random, 0.08);
   const typename Model::Positions positions(cpu);
   const hb::example::LanguageCourse<Model> course{plan, examples, conversation, positions};
-  run_training(cpu, plan, course, std::move(params), [&](const auto& trained) {
-    hb::save_decoder<Model>(cpu, trained, plan.out);
-    for (const char* const name : {"tokenizer.json", "tokenizer_config.json"})
-      if (!hb::is_there(std::filesystem::path(plan.out) / name))
-        std::filesystem::copy_file(std::filesystem::path(plan.base) / name,
-                                   std::filesystem::path(plan.out) / name);
-  });
+  run_training(
+      cpu, plan, peers, course, std::move(params),
+      [&](const auto& trained) -> std::optional<hb::example::Score> {
+        if (!run.examples.has_held_out()) return {};
+        return hb::example::held_out_score<Model>(run.cpu, trained, positions, conversation, run.examples, 25,
+                                                  true);
+      },
+      [&](const auto& trained) {
+        hb::save_decoder<Model>(run.cpu, trained, run.plan.out);
+        const std::filesystem::path from = run.plan.base, to = run.plan.out;
+        for (const char* const name : {"tokenizer.json", "tokenizer_config.json"})
+          if (!hb::is_there(to / name)) std::filesystem::copy_file(from / name, to / name);
+      });
 }
 
 using Model = hb::Decoder<train_base, float, Cpu>;
 
-/// The hypernetwork learns to write what `writer` then writes of documents that read() has made ready.
-template <class Net, class Writer, class Read>
-void train_writer(Cpu& cpu, const Plan& plan, const Examples& examples, const Conversation& conversation,
-                  const Model::Params& model, const Model::Positions& positions, const Writer& writer,
-                  Read read) {
-  hb::Random random(plan.seed);
-  auto params = hb::initialised<Net>(cpu, random);
-  // At zero, norms multiply the memory tokens' gradients by a thousand.
-  if constexpr (requires { params.memory; }) hb::fill_normal(cpu, params.memory, random, 0.3);
-  const hb::example::QuestionsCourse<Writer, Read> course{plan,  examples,  conversation, writer,
-                                                          model, positions, read};
-  run_training(cpu, plan, course, std::move(params), [&](const auto& trained) {
-    hb::save_hypernet<Net>(cpu, trained, plan.out, {.context = train_net_context});
-  });
+/// What there is around a frozen base.
+struct Frozen {
+  explicit Frozen(const Run& run)
+      : conversation(conversation_of(run.plan)),
+        model(hb::loaded_decoder<Model>(run.cpu, run.plan.base)),
+        positions(run.cpu),
+        teacher{run.plan, conversation, model, positions} {}
+  Conversation conversation;
+  Model::Params model;
+  Model::Positions positions;
+  hb::example::ContextTeacher<Model> teacher;
+};
+
+/// The topics of a batch.
+std::vector<TextTopic> topics_of(const Run& run, const Frozen& frozen, std::uint64_t number) {
+  auto examples = hb::example::examples_of_batch(run.plan, run.examples, number);
+  if (run.plan.pipeline == "pretraining")
+    return hb::example::pretraining_of(run.plan, frozen.conversation, examples, number);
+  if (run.plan.pipeline == "distillation") return frozen.teacher.topics_of(run.cpu, std::move(examples));
+  return hb::example::questions_of(frozen.conversation, examples);
 }
 
-template <auto spec>
-void train_questions(Cpu& cpu, const Plan& plan, const Examples& examples) {
-  using Spec = std::remove_cv_t<decltype(spec)>;
-  const Conversation conversation = conversation_of(plan);
-  const auto model = hb::loaded_decoder<Model>(cpu, plan.base);
-  const Model::Positions positions(cpu);
-  if constexpr (std::same_as<Spec, hb::ShineSpec>) {
-    using Net = hb::Shine<Model, spec>;
-    const hb::ShineWriter<Net> writer{model, positions};
-    train_writer<Net>(cpu, plan, examples, conversation, model, positions, writer,
-                      [](Tokens document) { return document; });
-  } else {
-    static_assert(std::same_as<Spec, hb::DocToLoraSpec>,
-                  "hyperblocks: examples/train knows SHINE and Doc-to-LoRA");
-    using Net = hb::DocToLora<Model, spec>;
-    using Reader = hb::ContextReader<Model, train_net_context>;
-    const Reader reader(model, positions);
-    const hb::DocToLoraWriter<Net, Reader> writer{reader};
-    train_writer<Net>(cpu, plan, examples, conversation, model, positions, writer,
-                      [](Tokens document) { return std::vector<Tokens>{std::move(document)}; });
+hb::TeachingOptions teaching_options(const Plan& plan) {
+  return {.lessons = {.label_smoothing = plan.label_smoothing,
+                      .noise = plan.noise,
+                      .seed = plan.seed,
+                      .recompute = plan.recompute},
+          .l1 = plan.l1,
+          .l2 = plan.l2};
+}
+
+void train_hypernet(const Run& run) {
+  using System = hb::example::System<Model, train_net, train_net_context>;
+  using Net = System::Net;
+  const auto& [cpu, plan, examples, peers] = run;
+  const Frozen frozen(run);
+  const hb::example::Setting<Model> setting{plan, frozen.conversation, frozen.model, frozen.positions};
+  const System system{setting};
+  const auto pose = [&](std::uint64_t number) {
+    hb::Random random = hb::Random::of(~run.plan.seed, number);
+    std::vector<hb::Topic<System::Writer::Document>> topics;
+    for (TextTopic& topic : topics_of(run, frozen, number))
+      topics.push_back({system.read(run.cpu, topic.texts, &random), std::move(topic.lessons)});
+    return topics;
+  };
+  hb::Random random(plan.seed);
+  auto params = System::initial(cpu, random);
+  const hb::TeachingCourse<System::Writer, decltype(pose)> course{
+      system.writer, frozen.model, frozen.positions, pose, teaching_options(plan), System::mean};
+  run_training(
+      cpu, plan, peers, course, std::move(params),
+      [&](const auto& trained) -> std::optional<hb::example::Score> {
+        if (!run.examples.has_held_out()) return {};
+        return hb::example::adapted_score(run.cpu, system, trained, run.examples, 25);
+      },
+      [&](const auto& trained) {
+        hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
+                               {.context = train_net_context, .chunk = run.plan.piece});
+      });
+}
+
+/// Plain fine-tuning of an adapter on all that is asked.
+void train_lora(const Run& run) {
+  using Lora = hb::Lora<Model, hb::AdapterSpec{.rank = HYPERBLOCKS_LORA_RANK}>;
+  using Writer = hb::LoraWriter<Lora>;
+  const auto& [cpu, plan, examples, peers] = run;
+  const Frozen frozen(run);
+  const auto pose = [&](std::uint64_t number) {
+    std::vector<hb::Topic<hb::Nothing>> topics(1);
+    for (TextTopic& topic : topics_of(run, frozen, number))
+      std::ranges::move(topic.lessons, std::back_inserter(topics[0].lessons));
+    return topics;
+  };
+  hb::Random random(plan.seed);
+  Lora::Params params(cpu);
+  Lora::Params::initialise(cpu, params, random, 0);
+  const Writer writer;
+  const hb::TeachingCourse<Writer, decltype(pose)> course{writer, frozen.model, frozen.positions, pose,
+                                                          teaching_options(plan)};
+  run_training(
+      cpu, plan, peers, course, std::move(params),
+      [](const auto&) { return std::optional<hb::example::Score>(); },
+      [&](const auto& trained) {
+        hb::write_adapter(std::filesystem::path(run.plan.out), trained.to_host(run.cpu),
+                          hb::AdapterBase(run.plan.base).options());
+      });
+}
+
+/// What the base says of the examples of a file, or of as many as a training of this plan would read.
+void write_lessons(const Run& run) {
+  const auto& [cpu, plan, examples, peers] = run;
+  const Frozen frozen(run);
+  hb::make_folder(plan.out);
+  hb::AtomicFile file(std::filesystem::path(plan.out) / "lessons.jsonl");
+  const std::size_t count =
+      examples.count() > 0 ? examples.count() : static_cast<std::size_t>(plan.steps * plan.batch);
+  for (std::size_t i = 0; i < count; ++i) {
+    Example example = examples.count() > 0 ? examples.stored(i) : examples.trained(i);
+    if (plan.own_answers) frozen.teacher.answer(cpu, std::span(&example, 1));
+    for (auto& each : example.questions) each.teacher_ids.clear();
+    auto topics = hb::example::questions_of(frozen.conversation, std::span(&example, 1));
+    frozen.teacher.teach(cpu, std::span(&example, 1), topics);
+    const std::string line = hb::example::to_json(example, topics.front()).dump() + "\n";
+    file.write(std::as_bytes(std::span(line)));
   }
+  file.commit();
 }
 }  // namespace
 
 int main(int count, char** arguments) {
-  CLI::App app("Trains a base from nothing, or a hypernetwork for it. This program: a base of " +
+  const hb::example::Processes processes;
+  CLI::App app("Trains a base from nothing, a hypernetwork for it, or an adapter. This program: a base of " +
                std::to_string(train_base.layers) + " layers, hidden " + std::to_string(train_base.hidden) +
                ".");
   Plan plan;
   hb::example::add_options(app, plan);
-  return hb::example::run_program(app, count, arguments, [&] {
+  return processes.ended(hb::example::run_program(app, count, arguments, [&] {
     Cpu cpu({.threads = plan.threads});
     const Examples examples(plan);
+    const Run run{cpu, plan, examples, processes.peers()};
     if (plan.pipeline == "language")
-      train_language(cpu, plan, examples);
+      train_language(run);
+    else if (plan.pipeline == "lora")
+      train_lora(run);
+    else if (plan.pipeline == "teach")
+      write_lessons(run);
     else
-      train_questions<train_net>(cpu, plan, examples);
-  });
+      train_hypernet(run);
+  }));
 }

@@ -7,8 +7,10 @@
 
 #include <hyperblocks/io/checkpoint.hpp>
 
+#include <hyperblocks/train/trainer.hpp>
+
 #include "../stages.hpp"
-#include "courses.hpp"
+#include "scores.hpp"
 
 namespace hyperblocks::example {
 
@@ -78,16 +80,19 @@ inline AdamWOptions optimiser_options(const Plan& plan) {
   return options;
 }
 
-/// save(params) is called at the end.
-template <class Course, class Save>
-void run_training(Cpu& cpu, const Plan& plan, const Course& course, typename Course::Params params,
-                  Save save) {
+/// From its first step, or its checkpoint, to its last; then finish(trained). Of several processes the first
+/// reports, keeps and finishes. test(params) may give a score of what was learnt, or nothing.
+template <class Course, class Peers, class Test, class Finish>
+void run_training(Cpu& cpu, const Plan& plan, const Peers& peers, const Course& course,
+                  typename Course::Params params, Test test, Finish finish) {
   (void)plan.schedule().at(0);  // its error, before anything is written
   make_folder(plan.out);
+  const bool first = peers.rank() == 0;
   const std::filesystem::path checkpoint = std::filesystem::path(plan.out) / "checkpoint.safetensors";
-  Trainer<Course> trainer(
+  Trainer<Course, Peers> trainer(
       cpu, course, std::move(params),
-      {.schedule = plan.schedule(), .accumulate = plan.accumulate, .optimiser = optimiser_options(plan)});
+      {.schedule = plan.schedule(), .accumulate = plan.accumulate, .optimiser = optimiser_options(plan)},
+      peers);
   const std::string seed = std::to_string(plan.seed);
   if (plan.resume && is_there(checkpoint)) {
     const TrainingState state = load_checkpoint(cpu, checkpoint, trainer.params(), trainer.optimiser());
@@ -98,20 +103,20 @@ void run_training(Cpu& cpu, const Plan& plan, const Course& course, typename Cou
     });
     trainer.set_steps(remembered<Index>(state, "steps", checkpoint.string()));
   }
-  Reports reports(plan, trainer.steps());
-  const auto keep = [&] {
-    save_checkpoint(cpu, checkpoint, trainer.params(), trainer.optimiser(),
-                    {{"steps", std::to_string(trainer.steps())}, {"seed", seed}});
-  };
+  std::optional<Reports> reports;
+  if (first) reports.emplace(plan, trainer.steps());
   while (trainer.steps() < plan.steps) {
-    reports.add(trainer.step(cpu));
+    const TrainedStep step = trainer.step(cpu);
+    if (!first) continue;
+    reports->add(step);
     const Index done = trainer.steps();
-    if (done % plan.save_every == 0 || done == plan.steps) keep();
-    if (plan.evaluate_every > 0 && course.examples.has_held_out() &&
-        (done % plan.evaluate_every == 0 || done == plan.steps))
-      reports.add(done, course.test(cpu, trainer.params(), 25));
+    if (done % plan.save_every == 0 || done == plan.steps)
+      save_checkpoint(cpu, checkpoint, trainer.params(), trainer.optimiser(),
+                      {{"steps", std::to_string(done)}, {"seed", seed}});
+    if (plan.evaluate_every > 0 && (done % plan.evaluate_every == 0 || done == plan.steps))
+      if (const std::optional<Score> score = test(trainer.params())) reports->add(done, *score);
   }
-  save(trainer.params());
+  if (first) finish(trainer.params());
 }
 
 }  // namespace hyperblocks::example

@@ -5,14 +5,14 @@
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
 #include <hyperblocks/io/load_hypernet.hpp>
-#include <hyperblocks/train/shine_writer.hpp>
 
 #include <doctest/doctest.h>
 
-#include "../../examples/train/courses.hpp"
+#include "../../examples/train/scores.hpp"
+#include "../../examples/train/systems.hpp"
 
 namespace hb = hyperblocks;
-using hb::Cpu, hb::Index, hb::Tokens;
+using hb::Cpu;
 
 namespace {
 constexpr hb::DecoderSpec base{.vocabulary = 768,
@@ -24,36 +24,27 @@ constexpr hb::DecoderSpec base{.vocabulary = 768,
                                .inner = 384,
                                .positions = 512};
 using Model = hb::Decoder<base, float, Cpu>;
-using Net =
-    hb::Shine<Model,
-              hb::ShineSpec{
-                  .rank = 4, .meta_rank = 16, .scale = 0.01, .m2p = {.blocks = 2, .heads = 4, .inner = 256}}>;
+constexpr hb::ShineSpec shine{
+    .rank = 4, .meta_rank = 16, .scale = 0.01, .m2p = {.blocks = 2, .heads = 4, .inner = 256}};
 const std::filesystem::path tiny = std::filesystem::path(HYPERBLOCKS_FIXTURES) / "../../examples/train/tiny";
 }  // namespace
 
 TEST_CASE("questions about people whom training never met") {
   Cpu cpu;
   const auto model = hb::loaded_decoder<Model>(cpu, tiny / "base");
-  const auto params = hb::loaded_hypernet<Net>(cpu, tiny / "shine");
   const Model::Positions positions(cpu);
   hb::example::Plan plan;
   plan.people = 1, plan.facts = 5, plan.untold = true, plan.seed = 11;
   const hb::example::Examples examples(plan);
   const hb::example::Conversation conversation(tiny / "base");
-  const hb::ShineWriter<Net> writer{model, positions};
-  const auto read = [](Tokens document) { return document; };
-  const hb::example::QuestionsCourse<hb::ShineWriter<Net>, decltype(read)> course{
-      plan, examples, conversation, writer, model, positions, read};
-  const hb::example::Score with = course.test(cpu, params, 40);
+  const hb::example::Setting<Model> setting{plan, conversation, model, positions};
+  const hb::example::System<Model, shine, hb::ContextSpec{}> system{setting};
+  const auto params = hb::loaded_hypernet<decltype(system)::Net>(cpu, tiny / "shine");
+  const hb::example::Score with = hb::example::adapted_score(cpu, system, params, examples, 40);
   CHECK(with.all == 240);
   CHECK(with.right > 216);
-
-  std::vector<Tokens> prompts;
-  std::vector<hb::example::Example::Question> asked;
-  for (std::uint64_t i = 0; i < 40; ++i)
-    for (const auto& each : examples.held_out(i).questions)
-      prompts.push_back(conversation.prompt(each.question)), asked.push_back(each);
-  const auto without = hb::example::score_of<Model>(cpu, model, positions, conversation, prompts, asked);
+  const hb::example::Score without =
+      hb::example::held_out_score<Model>(cpu, model, positions, conversation, examples, 40, false);
   MESSAGE("right with the adapter: " << with.right << ", without: " << without.right << ", of " << with.all);
   CHECK(without.right < 60);
 }

@@ -66,9 +66,30 @@ TEST_CASE("held-out people are never met in training, and a seed says everything
   CHECK_THROWS_AS((void)hb::world_document(a, {.people = 0}), hb::Error);
 }
 
+TEST_CASE("a task is answered by its text, and told apart by its description alone") {
+  hb::Random random(4);
+  std::set<std::string> heard, held_out;
+  for (int i = 0; i < 2000; ++i) {
+    const bool apart = i % 2 == 1;
+    const hb::WorldTask task = hb::world_task(random, {.facts = 3, .held_out = apart});
+    CAPTURE(task.question);
+    CHECK(task.question.find(task.answer) != std::string::npos);
+    const std::string name = task.question.substr(task.question.rfind('\n') + 1);
+    CHECK(task.question.find(name) < task.question.rfind('\n'));
+    CHECK(std::ranges::count(task.question, '\n') == 2);
+    CHECK(std::ranges::count(task.question, '.') == 3);
+    CHECK(task.description.find(name) == std::string::npos);
+    (apart ? held_out : heard).insert(task.description);
+  }
+  CHECK(heard.size() == 8 * 4);
+  CHECK(held_out.size() == 8 * 2);
+  for (const auto& each : held_out) CHECK(!heard.contains(each));
+  CHECK_THROWS_AS((void)hb::world_task(random, {.facts = 9}), hb::Error);
+}
+
 TEST_CASE("a needle lies in its bin, and each place of the bin is drawn") {
   hb::Random random(1);
-  for (const Index lines : {10, 17, 64})
+  for (const Index lines : {1, 2, 9, 10, 17, 64})
     for (Index bin = 0; bin < 10; ++bin) {
       std::set<Index> places;
       for (int i = 0; i < 400; ++i) {
@@ -83,6 +104,6 @@ TEST_CASE("a needle lies in its bin, and each place of the bin is drawn") {
       CHECK(*places.rbegin() == last);
       CHECK(std::ssize(places) == last - first + 1);
     }
-  CHECK_THROWS_AS((void)hb::needle_of(random, 9, 0), hb::Error);
+  CHECK_THROWS_AS((void)hb::needle_of(random, 0, 0), hb::Error);
   CHECK_THROWS_AS((void)hb::needle_of(random, 10, 10), hb::Error);
 }

@@ -24,8 +24,8 @@ inline constexpr Index needle_bins = 10;
 
 /// A text of `lines` lines, the needle's among them, in one of ten bins of depth.
 inline Needle needle_of(Random& random, Index lines, Index bin) {
-  check(lines >= needle_bins && bin >= 0 && bin < needle_bins, [&] {
-    return Error("impossible needle", "needle_of", "10 lines or more, a bin of 0 to 9",
+  check(lines > 0 && bin >= 0 && bin < needle_bins, [&] {
+    return Error("impossible needle", "needle_of", "a line or more, a bin of 0 to 9",
                  std::to_string(lines) + " lines, bin " + std::to_string(bin));
   });
   Needle needle;

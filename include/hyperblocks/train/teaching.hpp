@@ -27,6 +27,22 @@ struct Topic {
   std::vector<Lesson> lessons;
 };
 
+/// Sets the weights of all lessons: over lessons, each topic counts the same and its lessons among each
+/// other.
+template <class Document>
+void weigh(std::span<Topic<Document>> topics, MeanOver mean) {
+  Index labels = 0;
+  for (const auto& topic : topics)
+    for (const Lesson& lesson : topic.lessons) labels += lesson.label_count();
+  for (auto& topic : topics) {
+    weigh(topic.lessons, mean);
+    for (Lesson& lesson : topic.lessons)
+      lesson.weight = mean == MeanOver::lessons ? lesson.weight / static_cast<double>(topics.size())
+                      : labels > 0              ? 1 / static_cast<double>(labels)
+                                                : 0;
+  }
+}
+
 struct TeachingOptions {
   LessonOptions lessons = {};
   double l1 = 0;  ///< times the mean over linears of mean |A| + mean |B|

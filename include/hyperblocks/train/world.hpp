@@ -162,4 +162,64 @@ inline WorldDocument world_document(Random& random, const WorldOptions& options 
   return document;
 }
 
+/// A task, told by a description alone: to say of the person in a text always the same kind of fact.
+struct WorldTask {
+  std::string description;
+  std::string question;  ///< the text, which tells several kinds of facts, and the name
+  std::string answer;
+};
+
+struct WorldTaskOptions {
+  Index facts = 4;        ///< told by the text
+  bool held_out = false;  ///< people whom training does not meet, descriptions that it does not hear
+};
+
+namespace detail {
+/// In the order of world_relations; the last two are for tests.
+inline constexpr const char* world_descriptions[][6] = {
+    {"Say where the person lives.", "Name the town where the person lives.", "Answer with the home town.",
+     "I want to know the town.", "Say in which town the person lives.", "Answer with the town."},
+    {"Say what the job of the person is.", "Name the trade of the person.", "Answer with the job.",
+     "I want to know what the person works as.", "Say what the person works as.", "Answer with the trade."},
+    {"Say which colour the person likes best.", "Name the favourite colour.", "Answer with the colour.",
+     "I want to know the colour.", "Say the favourite colour of the person.", "Name the colour."},
+    {"Say which animal the person keeps.", "Name the animal of the person.", "Answer with the animal.",
+     "I want to know which animal there is at home.", "Say what animal the person has.",
+     "I want to know the animal."},
+    {"Say which instrument the person plays.", "Name the instrument.", "Answer with what the person plays.",
+     "I want to know the instrument.", "Say what the person plays.", "Answer with the instrument."},
+    {"Say what the person loves to eat.", "Name the favourite dish.", "Answer with the dish.",
+     "I want to know what the person eats.", "Say the favourite dish of the person.",
+     "I want to know the dish."},
+    {"Say which sport the person is good at.", "Name the sport of the person.", "Answer with the sport.",
+     "I want to know what the person goes in for.", "Say the sport.", "I want to know the sport."},
+    {"Say when the person was born.", "Name the month of the birthday.", "Answer with the month.",
+     "I want to know the birthday.", "Say in which month the person was born.", "I want to know the month."},
+};
+static_assert(std::size(world_descriptions) == std::size(world_relations));
+}  // namespace detail
+
+inline WorldTask world_task(Random& random, const WorldTaskOptions& options = {}) {
+  const auto& relations = detail::world_relations;
+  const auto kinds = static_cast<Index>(std::size(relations));
+  check(options.facts > 0 && options.facts <= kinds, [&] {
+    return Error("impossible tasks", "world_task", "1 to " + std::to_string(kinds) + " facts",
+                 std::to_string(options.facts));
+  });
+  const std::string name = detail::world_name(random, options.held_out);
+  const auto chosen = detail::some_of(random, std::size(relations), static_cast<std::size_t>(options.facts));
+  const std::size_t wanted = random.below(chosen.size());
+  WorldTask task;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const auto& relation = relations[chosen[i]];
+    const std::string value = relation.values[random.below(relation.values.size())];
+    task.question += detail::filled_in(relation.statements[random.below(3)], name, value) + " ";
+    if (i == wanted) task.answer = value;
+  }
+  task.question.back() = '\n', task.question += "\n" + name;
+  task.description =
+      detail::world_descriptions[chosen[wanted]][options.held_out ? 4 + random.below(2) : random.below(4)];
+  return task;
+}
+
 }  // namespace hyperblocks

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The base as its own teacher: what it says of examples with the document before it.
+#pragma once
+
+#include <hyperblocks/train/teacher.hpp>
+
+#include "topics.hpp"
+
+namespace hyperblocks::example {
+
+template <class Model>
+struct ContextTeacher {
+  const Plan& plan;
+  const Conversation& conversation;
+  const typename Model::Params& model;
+  typename Model::Rotaries rotary;
+
+  /// In place of the answers that the examples have.
+  void answer(Cpu& cpu, std::span<Example> examples) const {
+    std::vector<Tokens> prompts;
+    for (const Example& example : examples)
+      for (const auto& each : example.questions)
+        prompts.push_back(conversation.prompt(each.question, example.document));
+    const auto answers =
+        generate<Model>(cpu, model, rotary, prompts, {.most = 64, .stop = conversation.ends()});
+    std::size_t next = 0;
+    for (Example& example : examples)
+      for (auto& each : example.questions) each.answer = conversation.text(answers[next++]);
+  }
+
+  /// Lessons about the examples in their order, from what it would say at each of their places.
+  void teach(Cpu& cpu, std::span<const Example> examples, std::span<TextTopic> topics) const {
+    std::vector<Lesson> lessons, in_context;
+    for (std::size_t i = 0; i < examples.size(); ++i)
+      for (const auto& each : examples[i].questions)
+        in_context.push_back(conversation.lesson(each, examples[i].document));
+    for (const TextTopic& topic : topics)
+      lessons.insert(lessons.end(), topic.lessons.begin(), topic.lessons.end());
+    add_teacher<Model>(cpu, model, rotary, in_context, lessons, plan.likeliest);
+    std::size_t next = 0;
+    for (TextTopic& topic : topics)
+      for (Lesson& lesson : topic.lessons) lesson = std::move(lessons[next++]);
+  }
+
+  /// The topics of examples: of what is stored with them or, where nothing is, of what it says now.
+  std::vector<TextTopic> topics_of(Cpu& cpu, std::vector<Example> examples) const {
+    const bool stored = std::ranges::all_of(examples, [](const Example& example) {
+      return std::ranges::all_of(example.questions,
+                                 [](const auto& each) { return !each.teacher_ids.empty(); });
+    });
+    if (!stored && plan.own_answers) answer(cpu, examples);
+    auto topics = questions_of(conversation, examples);
+    if (!stored) teach(cpu, examples, topics);
+    return topics;
+  }
+};
+
+/// A line of JSON for each example, with what the teacher says of it.
+inline nlohmann::ordered_json to_json(const Example& example, const TextTopic& topic) {
+  nlohmann::ordered_json line = {{"context", example.document},
+                                 {"questions", nlohmann::ordered_json::array()}};
+  for (std::size_t i = 0; i < example.questions.size(); ++i) {
+    const Lesson& lesson = topic.lessons[i];
+    std::vector<float> logs;
+    for (const half log : lesson.teacher_logs) logs.push_back(scalar_cast<float>(log));
+    line["questions"].push_back({{"question", example.questions[i].question},
+                                 {"answer", example.questions[i].answer},
+                                 {"teacher", {{"ids", lesson.teacher_ids}, {"logs", logs}}}});
+  }
+  return line;
+}
+
+}  // namespace hyperblocks::example
