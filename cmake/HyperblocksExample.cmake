@@ -14,3 +14,11 @@ endif()
 
 # A cache entry of this type makes a relative path on the command line begin where the command was given.
 set(HYPERBLOCKS_BASE_CONFIG "" CACHE PATH "The model that a program is compiled for: config.json, its folder, or a GGUF file")
+
+# Where there is MPI, a program runs on several processes.
+function(hyperblocks_use_mpi target)
+  if(TARGET hyperblocks::mpi)
+    target_link_libraries(${target} PRIVATE hyperblocks::mpi)
+    target_compile_definitions(${target} PRIVATE HYPERBLOCKS_WITH_MPI)
+  endif()
+endfunction()

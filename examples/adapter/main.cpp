@@ -25,6 +25,7 @@ namespace hb = hyperblocks;
 
 int main(int count, char** arguments) {
   using NetSpec = std::remove_cv_t<decltype(adapter_net)>;
+  const hb::example::Processes processes;
   CLI::App app(
       std::string(
           "A hypernetwork reads a document and writes an adapter (LoRA) for the base. This program: ") +
@@ -37,6 +38,10 @@ int main(int count, char** arguments) {
   app.add_option("--encoder,--text-encoder", options.encoder, "the folder of the other model that reads");
   app.add_option("--text", options.text,
                  "input: a file; for Text-to-LoRA the task's description; - is standard input");
+  app.add_option(
+      "--corpus", options.corpus,
+      "input: JSON lines {\"id\": ..., \"text\": ...}; an adapter for each goes to --out/ID, and what "
+      "has been made stands in --out/manifest.*.jsonl: run again, it goes on");
   app.add_option("--ids", options.ids, "input: token ids, 1,2,3; chunks as they are: 1,2;3,4");
   app.add_option("--features", options.features, "input: tensor `features` of a safetensors file");
   app.add_option("--embedding", options.embedding, "input: tensor `embedding` of a safetensors file");
@@ -71,7 +76,13 @@ int main(int count, char** arguments) {
   app.add_option("--threads", options.threads, "0: one for each core")
       ->check(CLI::Range(hb::Index{0}, hb::Index{1024}))
       ->capture_default_str();
-  return hb::example::run_program(app, count, arguments, [&] {
-    hb::example::run<adapter_base, adapter_net, adapter_net_context, adapter_encoder>(options);
-  });
+  return processes.ended(hb::example::run_program(app, count, arguments, [&] {
+    const hb::Index failed =
+        hb::example::run<adapter_base, adapter_net, adapter_net_context, adapter_encoder>(options,
+                                                                                          processes.peers());
+    hb::check(failed == 0, [&] {
+      return hb::Error("not all adapters were made", options.corpus, "none that fails",
+                       std::to_string(failed));
+    });
+  }));
 }

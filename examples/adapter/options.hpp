@@ -14,7 +14,7 @@ namespace hyperblocks::example {
 
 struct Options {
   std::string base, hypernet, encoder;
-  std::string text, ids, features, embedding;  ///< one of them is given: the input
+  std::string text, corpus, ids, features, embedding;  ///< one of them is given: the input
   std::string out, format = "peft", dump, logits, logits_ids, weights = "auto";
   std::vector<std::string> questions;
   std::optional<Index> chunk;

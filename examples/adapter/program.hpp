@@ -6,23 +6,17 @@
 
 #include <iostream>
 
-#include <hyperblocks/hypernets/pieces.hpp>
 #include <hyperblocks/io/adapters.hpp>
 #include <hyperblocks/io/load_text_encoder.hpp>
 #include <hyperblocks/models/embed.hpp>
-#include <hyperblocks/text/load_tokenizer.hpp>
-#include <hyperblocks/text/task_description.hpp>
 
-#include "../around_document.hpp"
 #include "../stages.hpp"
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
-#include "writers.hpp"
+#include "corpus.hpp"
+#include "text_reader.hpp"
 
 namespace hyperblocks::example {
-
-/// In place of the spec of another model that reads: the base does.
-struct BaseReads {};
 
 template <class NetSpec>
 inline constexpr const char* system_name = std::same_as<NetSpec, ShineSpec>       ? "SHINE"
@@ -40,11 +34,22 @@ inline std::string stripped_text(const std::string& file) {
   check(valid == text.size(), [&] {
     return Error("not a text", file, "UTF-8", "another byte at offset " + std::to_string(valid));
   });
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  check(first != text.npos, [&] { return Error("an empty text", file, "a word or more", "white space"); });
-  return text.substr(first, last - first + 1);
+  return stripped(std::move(text), file);
 }
+
+/// The model that reads: the base, another decoder, or a text encoder.
+template <class Model, auto spec, class Stored>
+struct ReadingModel {
+  using Type = Model;
+};
+template <class Model, DecoderSpec spec, class Stored>
+struct ReadingModel<Model, spec, Stored> {
+  using Type = Decoder<spec, float, Cpu, Frozen<Stored>>;
+};
+template <class Model, TextEncoderSpec spec, class Stored>
+struct ReadingModel<Model, spec, Stored> {
+  using Type = TextEncoder<spec, float, Cpu>;
+};
 
 template <auto base_spec, auto net_spec, ContextSpec context, auto encoder_spec, class Stored>
 class Program {
@@ -58,11 +63,14 @@ class Program {
   static constexpr bool is_doc_to_lora = std::same_as<NetSpec, DocToLoraSpec>;
   static constexpr bool is_text_to_lora = std::same_as<NetSpec, TextToLoraSpec>;
   static constexpr bool encoder_is_decoder = std::same_as<EncoderSpec, DecoderSpec>;
+  static constexpr bool base_reads = std::same_as<EncoderSpec, BaseReads>;
+  using Encoder = typename ReadingModel<Model, encoder_spec, Stored>::Type;
 
   explicit Program(const Options& options)
       : options_(options),
         text_(options.text.empty() ? "" : stripped_text(options.text)),
-        pieces_(checked_scales(options, read_input(options, text_))),
+        reader_(options_),
+        pieces_(read_input()),
         given_(read_tensors(options)),
         cpu_({.threads = options.threads}),
         net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
@@ -73,12 +81,11 @@ class Program {
   void run() {
     NamedTensors dump;
     const HostAdapter adapter =
-        stages_("adapter made", [&] { return made(options_.dump.empty() ? nullptr : &dump); });
+        stages_("adapter made", [&] { return made(pieces_, options_.dump.empty() ? nullptr : &dump); });
     if (!options_.dump.empty()) write_tensors(options_.dump, dump);
-    check_fits(adapter, base_spec, "the adapter");
-    check_finite(adapter,
-                 "the adapter, of numbers in the base or the hypernetwork that are not, or too large");
-    stages_("adapter written", [&] { write(adapter); });
+    stages_("adapter written", [&] {
+      if (const Index rank = write(adapter, options_.out); rank > 0) tell_rank(rank);
+    });
     Lora lora(cpu_, adapter, "the adapter");
     lora.pack(cpu_);
     if (!options_.logits.empty()) stages_("logits", [&] { write_logits(lora); });
@@ -86,104 +93,84 @@ class Program {
     flush_output();
   }
 
+  /// An adapter for each of a corpus's texts that has none yet; how many could not be made.
+  Index run_corpus(const Peers& peers) {
+    Corpus corpus(options_.corpus, options_.out, peers);
+    return corpus.each([&](const CorpusText& text, const std::filesystem::path& out) {
+      const std::vector<Tokens> pieces = reader_.read(text.text, text.where);
+      Index tokens = 0;
+      for (const Tokens& piece : pieces) tokens += std::ssize(piece);
+      write(made(pieces, nullptr), options_.format == "gguf" ? out.string() + ".gguf" : out.string());
+      return tokens;
+    });
+  }
+
  private:
-  HostAdapter made(NamedTensors* dump) {
+  HostAdapter made(const std::vector<Tokens>& pieces, NamedTensors* dump) {
+    const HostAdapter adapter = of_pieces(pieces, dump);
+    check_fits(adapter, base_spec, "the adapter");
+    check_finite(adapter,
+                 "the adapter, of numbers in the base or the hypernetwork that are not, or too large");
+    return adapter;
+  }
+
+  HostAdapter of_pieces(const std::vector<Tokens>& pieces, NamedTensors* dump) {
     if constexpr (is_text_to_lora) {
-      return net_.of_embedding(cpu_, options_.embedding.empty() ? described_task() : given_.numbers, dump);
+      return net_.of_embedding(
+          cpu_, options_.embedding.empty() ? described_task(pieces.front()) : given_.numbers, dump);
     } else if constexpr (is_shine) {
-      return net_.of_pieces(Base<Model>{cpu_, params_, positions_}, pieces_, dump);
+      return net_.of_pieces(Base<Model>{cpu_, params_, positions_}, pieces, dump);
     } else {
       if (!options_.features.empty()) return net_.of_features(cpu_, given_, options_, dump);
       if constexpr (encoder_is_decoder) {
-        using Encoder = Decoder<encoder_spec, float, Cpu, Frozen<Stored>>;
-        const auto encoder = stages_(
-            "encoder loaded", [&] { return loaded_decoder<Encoder>(cpu_, options_.encoder, ProgressBar()); });
-        const typename Encoder::Positions positions(cpu_);
-        return read_by(ContextReader<Encoder, context>(encoder, positions), dump);
+        const auto& [params, positions] = encoder();
+        return net_.of_pieces(cpu_, ContextReader<Encoder, context>(params, positions), pieces, options_,
+                              dump);
       } else {
-        return read_by(ContextReader<Model, context>(params_, positions_), dump);
+        return net_.of_pieces(cpu_, ContextReader<Model, context>(params_, positions_), pieces, options_,
+                              dump);
       }
     }
   }
 
-  template <class Reader>
-  HostAdapter read_by(const Reader& reader, NamedTensors* dump) {
-    return net_.of_pieces(cpu_, reader, pieces_, options_, dump);
+  /// The embedding of a task's description, by the base or by another model.
+  std::vector<float> described_task(const Tokens& description) {
+    if constexpr (base_reads) {
+      return embed<Model>(cpu_, params_, positions_, description, {.pooling = Pooling::last});
+    } else {
+      const auto& [params, positions] = encoder();
+      return embed<Encoder>(cpu_, params, positions, description,
+                            {.pooling = encoder_is_decoder ? Pooling::last : Pooling::cls});
+    }
   }
 
-  /// The embedding of a task's description, by the base or by another model.
-  std::vector<float> described_task() {
-    const auto by = [&]<class Encoder>(std::type_identity<Encoder>, const auto& params, Pooling pooling) {
-      return embed<Encoder>(cpu_, params, typename Encoder::Positions(cpu_), pieces_.front(),
-                            {.pooling = pooling});
-    };
-    if constexpr (std::same_as<EncoderSpec, TextEncoderSpec>) {
-      using Encoder = TextEncoder<encoder_spec, float, Cpu>;
-      return by(std::type_identity<Encoder>(),
-                loaded_text_encoder<Encoder>(cpu_, options_.encoder, ProgressBar()), Pooling::cls);
-    } else if constexpr (encoder_is_decoder) {
-      using Encoder = Decoder<encoder_spec, float, Cpu, Frozen<Stored>>;
-      return by(std::type_identity<Encoder>(), loaded_decoder<Encoder>(cpu_, options_.encoder, ProgressBar()),
-                Pooling::last);
-    } else {
-      return by(std::type_identity<Model>(), params_, Pooling::last);
-    }
+  /// The other model that reads, once it is wanted.
+  const auto& encoder() {
+    if (!encoder_)
+      encoder_.emplace(stages_("encoder loaded",
+                               [&] {
+                                 if constexpr (encoder_is_decoder)
+                                   return loaded_decoder<Encoder>(cpu_, options_.encoder, ProgressBar());
+                                 else
+                                   return loaded_text_encoder<Encoder>(cpu_, options_.encoder, ProgressBar());
+                               }),
+                       typename Encoder::Positions(cpu_));
+    return *encoder_;
   }
 
   // ---- input
 
-  /// Of the model that reads documents.
-  static constexpr Index most_id() {
-    if constexpr (encoder_is_decoder && is_doc_to_lora)
-      return encoder_spec.vocabulary;
-    else
-      return base_spec.vocabulary;
-  }
-
-  static std::vector<Tokens> read_input(const Options& options, const std::string& text) {
-    if (!options.logits.empty()) (void)logits_ids(options);
-    if (!options.questions.empty()) (void)tokenizer_of(options.base, "--ask");
-    if (!options.ids.empty()) return checked(parse_ids(options.ids, "--ids", most_id()), "--ids");
-    if (options.text.empty()) return {};
-    const std::string& reader = options.encoder.empty() ? options.base : options.encoder;
-    const Tokenizer tokenizer = tokenizer_of(reader);
-    if constexpr (is_text_to_lora) {
-      const TaskStyle style = reader.find("SFR") != reader.npos ? TaskStyle::query : TaskStyle::sentence;
-      return {
-          task_tokens(tokenizer, text, style, static_cast<std::size_t>(std::min<Index>(most_read(), 8192)))};
-    } else if constexpr (is_shine) {
-      return checked(pieces(tokenizer.encode(text, true), {.most = options.chunk.value_or(0)}), options.text);
-    } else {
-      return checked(document_pieces(options, tokenizer, reader, text), options.text);
-    }
+  std::vector<Tokens> read_input() const {
+    if (!options_.logits.empty()) (void)logits_ids(options_);
+    if (!options_.questions.empty()) (void)tokenizer_of(options_.base, "--ask");
+    const auto read = !options_.ids.empty()   ? reader_.read_ids()
+                      : options_.text.empty() ? std::vector<Tokens>()
+                                              : reader_.read(text_, options_.text);
+    return checked_scales(options_, read);
   }
 
   static std::vector<Tokens> checked_scales(const Options& options, std::vector<Tokens> pieces) {
     if constexpr (is_doc_to_lora) (void)Net::call_options(options, pieces.empty() ? 1 : pieces.size());
-    return pieces;
-  }
-
-  /// Tokens that the model has, and pieces that the model which reads has positions for, SHINE's memory
-  /// tokens behind them.
-  static std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) {
-    Index room = most_read();
-    if constexpr (is_shine) room -= Net::Net::memory_tokens;
-    const bool text = where != "--ids";
-    for (const Tokens& piece : pieces) {
-      check(static_cast<Index>(piece.size()) <= room, [&] {
-        return Error(
-            "a piece is longer than what the model can read", where,
-            "at most " + std::to_string(room) + " tokens" +
-                (text ? " (--chunk N cuts a text into pieces; a template around them counts, too)" : ""),
-            std::to_string(piece.size()));
-      });
-      const auto wrong = std::ranges::find_if(piece, [](auto id) { return id >= most_id(); });
-      check(wrong == piece.end(), [&] {
-        return Error("the tokenizer is another model's", where,
-                     "tokens below " + std::to_string(most_id()) + ", the model's vocabulary",
-                     std::to_string(*wrong));
-      });
-    }
     return pieces;
   }
 
@@ -205,36 +192,6 @@ class Program {
     return embedding;
   }
 
-  static Tokenizer tokenizer_of(const std::string& model,
-                                const char* wanted_for = "--text; without it give --ids") {
-    const std::filesystem::path file = std::filesystem::path(model) / "tokenizer.json";
-    check(names_gguf(model) || is_there(file), [&] {
-      return Error("no tokenizer", model, std::string("tokenizer.json in the folder, for ") + wanted_for,
-                   "none");
-    });
-    return load_tokenizer(model);
-  }
-
-  static constexpr Index most_read() {
-    if constexpr (std::same_as<EncoderSpec, BaseReads>)
-      return base_spec.positions;
-    else
-      return encoder_spec.positions;
-  }
-
-  /// The document through the template of the model that reads, in pieces with the base's template around
-  /// them.
-  static std::vector<Tokens> document_pieces(const Options& options, const Tokenizer& reads,
-                                             const std::string& reader, const std::string& text) {
-    const Tokenizer own = tokenizer_of(options.base);
-    const auto [before, behind] = around_document(load_chat_template(reader));
-    const auto [prefix, suffix] = around_document(load_chat_template(options.base));
-    return pieces(reads.encode(before + text + behind, false),
-                  {.most = options.chunk.value_or(read_hypernet(options.hypernet).chunk),
-                   .prefix = own.encode(prefix, false),
-                   .suffix = own.encode(suffix, false)});
-  }
-
   static Tokens logits_ids(const Options& options) {
     const auto lists = parse_ids(options.logits_ids, "--logits-ids", base_spec.vocabulary);
     check(lists.size() == 1, [&] {
@@ -249,20 +206,25 @@ class Program {
 
   // ---- outputs
 
-  void write(const HostAdapter& adapter) const {
-    const std::filesystem::path out = options_.out;
+  /// The rank that vLLM is to be told of, 0 where the file is not for it.
+  Index write(const HostAdapter& adapter, const std::filesystem::path& out) const {
     if (options_.format == "safetensors" && !names_gguf(out)) {
       make_folder(out);
-      return write_tensors(out / "adapter.safetensors", tensors_of(adapter));
+      write_tensors(out / "adapter.safetensors", tensors_of(adapter));
+      return 0;
     }
     const AdapterOptions base = AdapterBase(options_.base).options();
     if (options_.format == "gguf" || names_gguf(out)) {
       const std::filesystem::path file = names_gguf(out) ? out : out / "adapter.gguf";
       if (file.has_parent_path()) make_folder(file.parent_path());
       write_adapter(file, adapter, base);
-      return;
+      return 0;
     }
-    const Index rank = write_adapter(out, adapter, base), allowed = vllm_rank(rank);
+    return write_adapter(out, adapter, base);
+  }
+
+  static void tell_rank(Index rank) {
+    const Index allowed = vllm_rank(rank);
     std::printf("rank %td; vLLM: %s\n", rank,
                 allowed == 0 ? "no (its largest rank is 512)"
                              : ("--max-lora-rank " + std::to_string(allowed)).c_str());
@@ -308,13 +270,15 @@ class Program {
 
   Options options_;
   Stages stages_;
-  std::string text_;            ///< of --text
+  std::string text_;  ///< of --text
+  TextReader<base_spec, net_spec, encoder_spec, Net> reader_;
   std::vector<Tokens> pieces_;  ///< what is read as tokens; before anything is loaded: mistakes show at once
   NamedTensor given_;           ///< or as a tensor
   Cpu cpu_;
   Net net_;
   typename Model::Params params_;
   typename Model::Positions positions_;
+  std::optional<std::pair<typename Encoder::Params, typename Encoder::Positions>> encoder_;
 };
 
 /// The files that a run makes, with the options that they come from.
@@ -352,7 +316,7 @@ inline void check_places(const Options& options) {
     for (std::size_t other = 0; other < i; ++other)
       if (same(file, files[other].second)) refuse("one file for two things", "two files", files[other].first);
     for (const std::string* input : {&options.base, &options.hypernet, &options.encoder, &options.text,
-                                     &options.features, &options.embedding}) {
+                                     &options.corpus, &options.features, &options.embedding}) {
       if (input->empty() || *input == "-" || !is_there(file)) continue;
       if (same(file, *input) || (is_folder(*input) && same(file.parent_path(), *input)))
         refuse("an input would be overwritten", "a file that is not read here", *input);
@@ -380,11 +344,11 @@ inline void check_outputs(const Options& options) {
 template <class NetSpec>
 void check_options(const Options& options) {
   constexpr bool doc = std::same_as<NetSpec, DocToLoraSpec>, task = std::same_as<NetSpec, TextToLoraSpec>;
-  const int inputs =
-      !options.text.empty() + !options.ids.empty() + !options.features.empty() + !options.embedding.empty();
+  const int inputs = !options.text.empty() + !options.corpus.empty() + !options.ids.empty() +
+                     !options.features.empty() + !options.embedding.empty();
   check(inputs == 1, [&] {
     return Error("what to read is not clear", "the input",
-                 "one of --text, --ids, --features, --embedding, and not empty",
+                 "one of --text, --corpus, --ids, --features, --embedding, and not empty",
                  std::to_string(inputs) + " of them");
   });
   const auto only = [](bool given, bool fits, const char* option, const char* system) {
@@ -409,7 +373,14 @@ void check_options(const Options& options) {
   check(options.logits.empty() == options.logits_ids.empty(), [] {
     return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
   });
-  check(!options.chunk.has_value() || !options.text.empty(), [] {
+  check(options.corpus.empty() ||
+            (options.questions.empty() && options.logits.empty() && options.dump.empty() &&
+             options.chunk_scales.empty() && !names_gguf(options.out)),
+        [] {
+          return Error("an option for one document", "--corpus", "--out FOLDER",
+                       "--ask, --logits, --dump, --chunk-scales, or a file to write to");
+        });
+  check(!options.chunk.has_value() || !options.text.empty() || !options.corpus.empty(), [] {
     return Error("nothing to cut into pieces", "--chunk", "--text: the pieces of --ids are given as 1,2;3,4",
                  "another input");
   });
@@ -421,8 +392,9 @@ void check_options(const Options& options) {
   check_outputs(options);
 }
 
+/// How many documents of a corpus failed.
 template <auto base, auto net, ContextSpec context, auto encoder>
-void run(const Options& options) {
+Index run(const Options& options, const Peers& peers) {
   using NetSpec = std::remove_cv_t<decltype(net)>;
   check_options<NetSpec>(options);
   constexpr bool base_reads = std::same_as<std::remove_cv_t<decltype(encoder)>, BaseReads>;
@@ -430,22 +402,25 @@ void run(const Options& options) {
     return Error("another model that reads", "--encoder",
                  "a program compiled with HYPERBLOCKS_ENCODER_CONFIG", "one for which the base reads");
   });
-  const bool reads = !options.text.empty() || !options.ids.empty();
+  const bool reads = !options.text.empty() || !options.corpus.empty() || !options.ids.empty();
   check(base_reads || !reads || !options.encoder.empty(), [] {
     return Error("the model that reads is not given", "--encoder",
                  "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
   });
   check_spec(base, decoder_spec(options.base), options.base);
-  if (base_reads && !options.text.empty())
+  if (base_reads && (!options.text.empty() || !options.corpus.empty()))
     if (const std::string meant = read_hypernet(options.hypernet).reader; !meant.empty())
       std::cerr << "note: hypernet.json says that '" << meant
                 << "' reads; in this program, compiled without HYPERBLOCKS_ENCODER_CONFIG, the base does\n";
   const bool bf16_weights =
       options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
-  if (bf16_weights)
-    Program<base, net, context, encoder, bf16>(options).run();
-  else
-    Program<base, net, context, encoder, float>(options).run();
+  const auto with = [&]<class Stored>(std::type_identity<Stored>) -> Index {
+    Program<base, net, context, encoder, Stored> program(options);
+    if (!options.corpus.empty()) return program.run_corpus(peers);
+    program.run();
+    return 0;
+  };
+  return bf16_weights ? with(std::type_identity<bf16>()) : with(std::type_identity<float>());
 }
 
 }  // namespace hyperblocks::example

@@ -15,9 +15,9 @@
 #include <train_net.hpp>
 
 #include "../command_line.hpp"
+#include "../processes.hpp"
 #include "language_course.hpp"
 #include "options.hpp"
-#include "processes.hpp"
 #include "run.hpp"
 #include "systems.hpp"
 #include "teacher.hpp"

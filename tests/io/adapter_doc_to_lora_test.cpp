@@ -43,7 +43,7 @@ struct World {
   }
   template <auto encoder = base_reads>
   void run() {
-    hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, encoder>(options);
+    hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, encoder>(options, hb::example::Peers());
   }
 };
 

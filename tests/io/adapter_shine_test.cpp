@@ -27,7 +27,10 @@ struct World {
     options.logits = (folder.path / "logits.safetensors").string();
     options.logits_ids = hb::test::ids_text(fixture, "question");
   }
-  void run() { hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, base_reads>(options); }
+  void run() {
+    hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, base_reads>(options,
+                                                                                hb::example::Peers());
+  }
   void refused(const char* text) {
     CHECK_THROWS_WITH_AS(run(), doctest::Contains(text), hb::Error);
     CHECK_FALSE(hb::is_there(options.out));

@@ -34,7 +34,8 @@ TEST_CASE("from an embedding") {
   options.hypernet = (folder.path / "net").string(), options.embedding = file.string();
   options.out = (folder.path / "out").string(), options.dump = (folder.path / "dump.safetensors").string();
   const auto run = [&] {
-    hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, base_reads>(options);
+    hb::example::run<hb::test::tiny_llama, spec, hb::ContextSpec{}, base_reads>(options,
+                                                                                hb::example::Peers());
   };
   run();
   using Net = hb::TextToLora<Model, spec, hb::Frozen<float>>;

@@ -3,14 +3,14 @@
 // The processes of a program: those that mpirun has started, where it is built with MPI; else one.
 #pragma once
 
-#if HYPERBLOCKS_WITH_MPI
+#ifdef HYPERBLOCKS_WITH_MPI
 #include <hyperblocks/mpi/processes.hpp>
 #endif
 #include <hyperblocks/train/trainer.hpp>
 
 namespace hyperblocks::example {
 
-#if HYPERBLOCKS_WITH_MPI
+#ifdef HYPERBLOCKS_WITH_MPI
 using Peers = MpiPeers;
 using Processes = MpiSession;
 inline void meet(const Peers& peers) { peers.meet(); }
