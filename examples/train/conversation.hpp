@@ -57,6 +57,7 @@ class Conversation {
     return task_tokens(tokenizer_, text, TaskStyle::sentence, static_cast<std::size_t>(most));
   }
 
+  Tokens document(const std::string& text) const { return tokenizer_.encode(text, true); }
   Index size(const std::string& text) const { return std::ssize(tokenizer_.encode(text, true)); }
 
   // ---- what is said

@@ -26,6 +26,7 @@ struct Example {
   };
   std::string document;
   std::vector<Question> questions;
+  std::vector<Question> otherwise = {};  ///< what is asked, in other words, where there are such
 };
 
 /// For training by number; for tests those that training never shows, where there are such.
@@ -45,6 +46,10 @@ class Examples {
   }
 
   bool has_held_out() const { return !sources_.empty(); }
+  /// For tests: those that training never shows; of a file, which then is not training's, its own.
+  Example asked(std::uint64_t number) const {
+    return sources_.empty() ? stored(number % examples_.size()) : held_out(number);
+  }
   /// Of a file; 0: there is no end to them.
   std::size_t count() const { return examples_.size(); }
 
@@ -102,8 +107,10 @@ class Examples {
                                                            .untold = plan_.untold});
     Example example{document.text, {}};
     for (std::size_t i = 0; i < document.questions.size(); i += 3) {
-      const auto& chosen = document.questions[i + random.below(2)];
+      const std::size_t way = random.below(2);
+      const auto &chosen = document.questions[i + way], &other = document.questions[i + 1 - way];
       example.questions.push_back({chosen.question, chosen.answer});
+      example.otherwise.push_back({other.question, other.answer});
     }
     return example;
   }

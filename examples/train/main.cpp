@@ -16,6 +16,7 @@
 
 #include "../command_line.hpp"
 #include "../processes.hpp"
+#include "evaluate.hpp"
 #include "language_course.hpp"
 #include "options.hpp"
 #include "run.hpp"
@@ -85,17 +86,21 @@ void train_language(const Run& run) {
   if (peers.rank() == 0) make_tokenizer(plan, examples);
   hb::example::meet(peers);
   const Conversation conversation = conversation_of(plan);
-  hb::Random random(plan.seed);
-  auto params = hb::initialised<Model>(cpu, random);
-  hb::fill_normal(cpu, params.embedding.weight, random, 0.08);
+  const auto start = [&] {
+    if (!run.plan.start.empty()) return hb::loaded_decoder<Model>(run.cpu, run.plan.start);
+    hb::Random random(run.plan.seed);
+    auto params = hb::initialised<Model>(run.cpu, random);
+    hb::fill_normal(run.cpu, params.embedding.weight, random, 0.08);
+    return params;
+  };
   const typename Model::Positions positions(cpu);
   const hb::example::LanguageCourse<Model> course{plan, examples, conversation, positions};
   run_training(
-      cpu, plan, peers, course, std::move(params),
+      cpu, plan, peers, course, start(),
       [&](const auto& trained) -> std::optional<hb::example::Score> {
         if (!run.examples.has_held_out()) return {};
-        return hb::example::held_out_score<Model>(run.cpu, trained, positions, conversation, run.examples, 25,
-                                                  true);
+        return hb::example::held_out_score<Model>(run.cpu, trained, positions, conversation, run.examples,
+                                                  run.plan.documents, true);
       },
       [&](const auto& trained) {
         hb::save_decoder<Model>(run.cpu, trained, run.plan.out);
@@ -152,15 +157,18 @@ void train_hypernet(const Run& run) {
       topics.push_back({system.read(run.cpu, topic.texts, &random), std::move(topic.lessons)});
     return topics;
   };
-  hb::Random random(plan.seed);
-  auto params = System::initial(cpu, random);
+  const auto start = [&] {
+    if (!run.plan.start.empty()) return hb::loaded_hypernet<Net>(run.cpu, run.plan.start);
+    hb::Random random(run.plan.seed);
+    return System::initial(run.cpu, random);
+  };
   const hb::TeachingCourse<System::Writer, decltype(pose)> course{
       system.writer, frozen.model, frozen.positions, pose, teaching_options(plan), System::mean};
   run_training(
-      cpu, plan, peers, course, std::move(params),
+      cpu, plan, peers, course, start(),
       [&](const auto& trained) -> std::optional<hb::example::Score> {
         if (!run.examples.has_held_out()) return {};
-        return hb::example::adapted_score(run.cpu, system, trained, run.examples, 25);
+        return hb::example::adapted_score(run.cpu, system, trained, run.examples, run.plan.documents);
       },
       [&](const auto& trained) {
         hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
@@ -182,7 +190,7 @@ void train_lora(const Run& run) {
   };
   hb::Random random(plan.seed);
   Lora::Params params(cpu);
-  Lora::Params::initialise(cpu, params, random, 0);
+  Lora::Params::initialise(cpu, params, random, 1 / std::sqrt(3. * train_base.hidden));
   const Writer writer;
   const hb::TeachingCourse<Writer, decltype(pose)> course{writer, frozen.model, frozen.positions, pose,
                                                           teaching_options(plan)};
@@ -193,6 +201,19 @@ void train_lora(const Run& run) {
         hb::write_adapter(std::filesystem::path(run.plan.out), trained.to_host(run.cpu),
                           hb::AdapterBase(run.plan.base).options());
       });
+}
+
+void evaluate(const Run& run) {
+  using System = hb::example::System<Model, train_net, train_net_context>;
+  const Frozen frozen(run);
+  const hb::example::Setting<Model> setting{run.plan, frozen.conversation, frozen.model, frozen.positions};
+  const System system{setting};
+  hb::example::Evaluation<System> evaluation(run.cpu, run.plan, system, run.examples, frozen.teacher);
+  const std::filesystem::path out = run.plan.out;
+  std::optional<System::Net::Params> params;
+  if (hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<System::Net>(run.cpu, out);
+  hb::make_folder(out);
+  hb::example::write_evaluation(out / "evaluation.json", evaluation.run(params ? &*params : nullptr));
 }
 
 /// What the base says of the examples of a file, or of as many as a training of this plan would read.
@@ -231,6 +252,8 @@ int main(int count, char** arguments) {
       train_language(run);
     else if (plan.pipeline == "lora")
       train_lora(run);
+    else if (plan.pipeline == "evaluate")
+      evaluate(run);
     else if (plan.pipeline == "teach")
       write_lessons(run);
     else

@@ -16,9 +16,13 @@ inline void add_options(CLI::App& app, Plan& plan) {
          "pipeline", plan.pipeline,
          "language: the base, from nothing. For a hypernetwork: pretraining (says its documents again, "
          "and their ends), questions, distillation (what the base says with the document before it); "
-         "teach: writes that down for a distillation. lora: an adapter, without a hypernetwork")
+         "teach: writes that down for a distillation. lora: an adapter, without a hypernetwork. evaluate: "
+         "what "
+         "the hypernetwork in --out has learnt, beside the document in the context and adapters tuned in "
+         "--steps steps")
       ->required()
-      ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "teach", "lora"}));
+      ->check(CLI::IsMember(
+          {"language", "pretraining", "questions", "distillation", "teach", "lora", "evaluate"}));
   app.add_option("--base", plan.base, "folder of the base: its tokenizer, and for a hypernetwork its weights")
       ->required();
   app.add_option("--out", plan.out, "folder for what is trained, checkpoint.safetensors and log.jsonl")
@@ -67,6 +71,7 @@ inline void add_options(CLI::App& app, Plan& plan) {
   count("--save-every", plan.save_every, "steps between checkpoints", 1);
   count("--report-every", plan.report_every, "steps between reports", 1);
   count("--evaluate-every", plan.evaluate_every, "steps between tests on held-out documents; 0: never", 0);
+  count("--documents", plan.documents, "of a test", 1);
   app.add_flag("--resume", plan.resume, "go on from the checkpoint in --out");
   app.add_flag("--recompute", plan.recompute, "compute the base's layers twice, in less memory");
   app.add_option("--threads", plan.threads, "0: one for each core")

@@ -12,9 +12,9 @@
 namespace hyperblocks::example {
 
 struct Plan {
-  std::string pipeline, base, out, data = "world", decline = "cosine";
+  std::string pipeline, base, start, out, data = "world", decline = "cosine";
   Index steps = 1000, batch = 8, accumulate = 1, save_every = 200, report_every = 20, evaluate_every = 200,
-        threads = 0;
+        documents = 25, threads = 0;
   std::optional<Index> warm_up = {};  ///< a tenth of the steps, 100 at most
   double rate = 1e-3, floor = 0, decay = 0.01, clip = 1, beta2 = 0.999, label_smoothing = 0, noise = 0,
          l1 = 0, l2 = 0, plain_l1 = 0;

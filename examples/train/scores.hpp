@@ -36,7 +36,7 @@ Score held_out_score(Cpu& cpu, const typename Model::Params& model, const typena
                      bool in_context) {
   Score score;
   for (Index i = 0; i < documents; ++i) {
-    const Example example = examples.held_out(static_cast<std::uint64_t>(i));
+    const Example example = examples.asked(static_cast<std::uint64_t>(i));
     score += score_of<Model>(cpu, model, rotary, conversation, example.questions,
                              in_context ? example.document : "");
   }
@@ -50,7 +50,7 @@ Score adapted_score(Cpu& cpu, const System& system, const typename System::Net::
   using Model = typename System::Net::Model;
   Score score;
   for (Index i = 0; i < documents; ++i) {
-    const Example example = examples.held_out(static_cast<std::uint64_t>(i));
+    const Example example = examples.asked(static_cast<std::uint64_t>(i));
     const ArenaScope scope(cpu);
     typename System::Writer::Tape tape;
     std::vector<typename Model::template Updates<const float>> updates;
