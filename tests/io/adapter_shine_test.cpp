@@ -94,7 +94,7 @@ TEST_CASE("what does not fit is said, and nothing is written") {
     world.refused(text);
   };
   with([](auto& o) { o.ids = ""; },
-       "one of --text, --ids, --features, --embedding, and not empty, found 0 of them");
+       "one of --text, --corpus, --ids, --features, --embedding, and not empty, found 0 of them");
   with([](auto& o) { o.features = "f"; }, "found 2 of them");
   with([](auto& o) { o.ids = "1,40"; }, "not a token (--ids): expected ids of 0 to 39");
   for (const char* const ids : {"1,,2", "1,2;", ",1", "1;;2"})

@@ -81,8 +81,9 @@ TEST_CASE("a task is answered by its text, and told apart by its description alo
     CHECK(task.description.find(name) == std::string::npos);
     (apart ? held_out : heard).insert(task.description);
   }
-  CHECK(heard.size() == 8 * 4);
-  CHECK(held_out.size() == 8 * 2);
+  CHECK(heard.size() + held_out.size() <= 8 * 8 * 5);
+  CHECK(heard.size() > 240);
+  CHECK(held_out.size() > 20);
   for (const auto& each : held_out) CHECK(!heard.contains(each));
   CHECK_THROWS_AS((void)hb::world_task(random, {.facts = 9}), hb::Error);
 }

@@ -175,28 +175,37 @@ struct WorldTaskOptions {
 };
 
 namespace detail {
-/// In the order of world_relations; the last two are for tests.
-inline constexpr const char* world_descriptions[][6] = {
-    {"Say where the person lives.", "Name the town where the person lives.", "Answer with the home town.",
-     "I want to know the town.", "Say in which town the person lives.", "Answer with the town."},
-    {"Say what the job of the person is.", "Name the trade of the person.", "Answer with the job.",
-     "I want to know what the person works as.", "Say what the person works as.", "Answer with the trade."},
-    {"Say which colour the person likes best.", "Name the favourite colour.", "Answer with the colour.",
-     "I want to know the colour.", "Say the favourite colour of the person.", "Name the colour."},
-    {"Say which animal the person keeps.", "Name the animal of the person.", "Answer with the animal.",
-     "I want to know which animal there is at home.", "Say what animal the person has.",
-     "I want to know the animal."},
-    {"Say which instrument the person plays.", "Name the instrument.", "Answer with what the person plays.",
-     "I want to know the instrument.", "Say what the person plays.", "Answer with the instrument."},
-    {"Say what the person loves to eat.", "Name the favourite dish.", "Answer with the dish.",
-     "I want to know what the person eats.", "Say the favourite dish of the person.",
-     "I want to know the dish."},
-    {"Say which sport the person is good at.", "Name the sport of the person.", "Answer with the sport.",
-     "I want to know what the person goes in for.", "Say the sport.", "I want to know the sport."},
-    {"Say when the person was born.", "Name the month of the birthday.", "Answer with the month.",
-     "I want to know the birthday.", "Say in which month the person was born.", "I want to know the month."},
+/// What is wanted of each of world_relations, behind a way to ask for it.
+inline constexpr const char* world_wishes[][5] = {
+    {"where the person lives", "the town where the person lives", "the home town of the person",
+     "in which town the home is", "the town"},
+    {"what the person works as", "the job of the person", "the trade of the person",
+     "how the person earns a living", "the job"},
+    {"which colour the person likes best", "the favourite colour of the person",
+     "the colour that the person likes", "in which colour everything is painted", "the colour"},
+    {"which animal the person keeps", "the animal of the person", "the animal that the person has at home",
+     "what animal belongs to the person", "the animal"},
+    {"which instrument the person plays", "the instrument of the person",
+     "what the person plays in the evening", "the instrument that the person plays", "the instrument"},
+    {"what the person loves to eat", "the favourite dish of the person", "what the person eats every day",
+     "the dish that the person loves", "the dish"},
+    {"which sport the person is good at", "the sport of the person", "what the person goes in for on Sundays",
+     "the sport that the person is good at", "the sport"},
+    {"in which month the person was born", "the month of the birthday", "when the birthday of the person is",
+     "when the person was born", "the month"},
 };
-static_assert(std::size(world_descriptions) == std::size(world_relations));
+static_assert(std::size(world_wishes) == std::size(world_relations));
+
+/// One of 320 descriptions, an eighth of which are held out.
+inline std::string world_description(Random& random, std::size_t relation, bool held_out) {
+  constexpr std::array ways = {"Say ",     "Name ",  "Answer with ",         "I want to know ",
+                               "Tell me ", "State ", "Your task is to say ", "Always answer with "};
+  while (true) {
+    const std::size_t way = random.below(ways.size()), wish = random.below(std::size(world_wishes[0]));
+    const bool apart = Random::of(relation, way * std::size(world_wishes[0]) + wish).bits() % 8 == 0;
+    if (apart == held_out) return std::string(ways[way]) + world_wishes[relation][wish] + ".";
+  }
+}
 }  // namespace detail
 
 inline WorldTask world_task(Random& random, const WorldTaskOptions& options = {}) {
@@ -217,8 +226,7 @@ inline WorldTask world_task(Random& random, const WorldTaskOptions& options = {}
     if (i == wanted) task.answer = value;
   }
   task.question.back() = '\n', task.question += "\n" + name;
-  task.description =
-      detail::world_descriptions[chosen[wanted]][options.held_out ? 4 + random.below(2) : random.below(4)];
+  task.description = detail::world_description(random, chosen[wanted], options.held_out);
   return task;
 }
 
