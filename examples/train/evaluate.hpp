@@ -17,6 +17,13 @@
 
 namespace hyperblocks::example {
 
+inline void write_json(const std::filesystem::path& file, const nlohmann::ordered_json& json) {
+  AtomicFile out(file);
+  const std::string text = json.dump(1) + "\n";
+  out.write(std::as_bytes(std::span(text)));
+  out.commit();
+}
+
 /// What a way of knowing came to, over all documents.
 struct Known {
   std::string way;
@@ -156,6 +163,46 @@ class Evaluation {
   const ContextTeacher<Model>& teacher_;
 };
 
+/// How many needles of each length (in lines) and each tenth of the depth are found, of so many cases: the
+/// hypernetwork reads the text in pieces, and the base is asked.
+template <class System>
+struct NeedleMap {
+  using Model = typename System::Net::Model;
+  Cpu& cpu;
+  const Plan& plan;
+  const System& system;
+  const typename System::Net::Params& params;
+
+  nlohmann::ordered_json run() const {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const Index lines : plan.lengths) {
+      std::vector<Index> right(static_cast<std::size_t>(needle_bins));
+      double tokens = 0;
+      for (Index bin = 0; bin < needle_bins; ++bin)
+        for (Index i = 0; i < plan.documents; ++i) {
+          Random random = Random::of(
+              ~plan.seed, static_cast<std::uint64_t>((lines * needle_bins + bin) * plan.documents + i));
+          const Needle needle = needle_of(random, lines, bin);
+          right[static_cast<std::size_t>(bin)] += is_found(needle);
+          tokens += static_cast<double>(system.setting.conversation.size(needle.text));
+        }
+      tokens /= static_cast<double>(needle_bins * plan.documents);
+      std::printf("%6td lines, %7.0f tokens:", lines, tokens);
+      for (const Index found : right)
+        std::printf(" %5.1f", 100. * static_cast<double>(found) / static_cast<double>(plan.documents));
+      std::printf("\n"), std::fflush(stdout);
+      rows.push_back({{"lines", lines}, {"tokens", tokens}, {"cases", plan.documents}, {"right", right}});
+    }
+    return rows;
+  }
+
+ private:
+  bool is_found(const Needle& needle) const {
+    const Example example{needle.text, {{needle_question, needle.answer}}};
+    return written_score(cpu, system, params, example).right == 1;
+  }
+};
+
 /// As a table for people, and as JSON beside it.
 inline void write_evaluation(const std::filesystem::path& file, const std::vector<Known>& rows) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
@@ -172,10 +219,7 @@ inline void write_evaluation(const std::filesystem::path& file, const std::vecto
                     {"seconds", row.seconds},
                     {"bytes", row.bytes}});
   }
-  AtomicFile out(file);
-  const std::string text = json.dump(1) + "\n";
-  out.write(std::as_bytes(std::span(text)));
-  out.commit();
+  write_json(file, json);
 }
 
 }  // namespace hyperblocks::example

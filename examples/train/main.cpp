@@ -203,17 +203,24 @@ void train_lora(const Run& run) {
       });
 }
 
+/// What the hypernetwork in --out has learnt: `evaluate` or `needle-map`.
 void evaluate(const Run& run) {
   using System = hb::example::System<Model, train_net, train_net_context>;
   const Frozen frozen(run);
   const hb::example::Setting<Model> setting{run.plan, frozen.conversation, frozen.model, frozen.positions};
   const System system{setting};
-  hb::example::Evaluation<System> evaluation(run.cpu, run.plan, system, run.examples, frozen.teacher);
   const std::filesystem::path out = run.plan.out;
   std::optional<System::Net::Params> params;
-  if (hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<System::Net>(run.cpu, out);
+  const bool map = run.plan.pipeline == "needle-map";
+  if (map || hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<System::Net>(run.cpu, out);
   hb::make_folder(out);
-  hb::example::write_evaluation(out / "evaluation.json", evaluation.run(params ? &*params : nullptr));
+  if (map) {
+    const hb::example::NeedleMap<System> needles{run.cpu, run.plan, system, *params};
+    hb::example::write_json(out / "needle_map.json", needles.run());
+  } else {
+    hb::example::Evaluation<System> evaluation(run.cpu, run.plan, system, run.examples, frozen.teacher);
+    hb::example::write_evaluation(out / "evaluation.json", evaluation.run(params ? &*params : nullptr));
+  }
 }
 
 /// What the base says of the examples of a file, or of as many as a training of this plan would read.
@@ -252,7 +259,7 @@ int main(int count, char** arguments) {
       train_language(run);
     else if (plan.pipeline == "lora")
       train_lora(run);
-    else if (plan.pipeline == "evaluate")
+    else if (plan.pipeline == "evaluate" || plan.pipeline == "needle-map")
       evaluate(run);
     else if (plan.pipeline == "teach")
       write_lessons(run);

@@ -12,17 +12,19 @@ namespace hyperblocks::example {
 inline void add_options(CLI::App& app, Plan& plan) {
   const auto most = Index{1} << 40;
   app.set_config("--config", "", "a file of options, NAME = VALUE in each line");
-  app.add_option(
-         "pipeline", plan.pipeline,
-         "language: the base, from nothing. For a hypernetwork: pretraining (says its documents again, "
-         "and their ends), questions, distillation (what the base says with the document before it); "
-         "teach: writes that down for a distillation. lora: an adapter, without a hypernetwork. evaluate: "
-         "what "
-         "the hypernetwork in --out has learnt, beside the document in the context and adapters tuned in "
-         "--steps steps")
+  app.add_option("pipeline", plan.pipeline,
+                 "language: the base, from nothing. For a hypernetwork: pretraining (says its documents "
+                 "again, and their "
+                 "ends), questions, distillation (what the base says with the document before it); teach: "
+                 "writes that "
+                 "down for a distillation. lora: an adapter, without a hypernetwork. What the hypernetwork "
+                 "in --out has "
+                 "learnt: evaluate (beside the document in the context and adapters tuned in --steps steps), "
+                 "needle-map "
+                 "(how many needles it finds at every length and depth)")
       ->required()
-      ->check(CLI::IsMember(
-          {"language", "pretraining", "questions", "distillation", "teach", "lora", "evaluate"}));
+      ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "teach", "lora",
+                             "evaluate", "needle-map"}));
   app.add_option("--base", plan.base, "folder of the base: its tokenizer, and for a hypernetwork its weights")
       ->required();
   app.add_option("--out", plan.out, "folder for what is trained, checkpoint.safetensors and log.jsonl")
@@ -67,6 +69,9 @@ inline void add_options(CLI::App& app, Plan& plan) {
   count("--people", plan.people, "of a document of the world, at most; held-out ones have as many", 1);
   count("--facts", plan.facts, "about each of them, likewise", 1);
   count("--lines", plan.lines, "of a text with a needle, at most", 1);
+  app.add_option("--lengths", plan.lengths, "of a map of needles, in lines")
+      ->delimiter(',')
+      ->check(CLI::Range(Index{1}, most));
   app.add_flag("--untold", plan.untold, "also ask what a document of the world does not say");
   count("--save-every", plan.save_every, "steps between checkpoints", 1);
   count("--report-every", plan.report_every, "steps between reports", 1);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <hyperblocks/train/schedule.hpp>
 
@@ -29,6 +30,7 @@ struct Plan {
   // The world of facts, and the needle.
   Index people = 1, facts = 4, lines = 20;
   bool untold = false;
+  std::vector<Index> lengths = {8, 16, 32, 64, 128};  ///< of a map of needles, in lines
 
   Schedule schedule() const {
     return {.rate = rate,

@@ -43,25 +43,30 @@ Score held_out_score(Cpu& cpu, const typename Model::Params& model, const typena
   return score;
 }
 
-/// A base with the adapters that a hypernetwork writes of the documents.
+/// A base with the adapter that a hypernetwork writes of a document.
+template <class System>
+Score written_score(Cpu& cpu, const System& system, const typename System::Net::Params& params,
+                    const Example& example) {
+  using Model = typename System::Net::Model;
+  const ArenaScope scope(cpu);
+  typename System::Writer::Tape tape;
+  std::vector<typename Model::template Updates<const float>> updates;
+  for (const auto& part :
+       system.writer.write(cpu, params, {system.read(cpu, std::span(&example.document, 1), nullptr)}, tape))
+    updates.push_back(part.updates);
+  const Batch adapter(std::move(updates));
+  const auto& setting = system.setting;
+  return score_of<Model>(cpu, setting.model, setting.positions, setting.conversation, example.questions, "",
+                         adapter.front());
+}
+
+/// Of many documents, each with its own adapter.
 template <class System>
 Score adapted_score(Cpu& cpu, const System& system, const typename System::Net::Params& params,
                     const Examples& examples, Index documents) {
-  using Model = typename System::Net::Model;
   Score score;
-  for (Index i = 0; i < documents; ++i) {
-    const Example example = examples.asked(static_cast<std::uint64_t>(i));
-    const ArenaScope scope(cpu);
-    typename System::Writer::Tape tape;
-    std::vector<typename Model::template Updates<const float>> updates;
-    for (const auto& part :
-         system.writer.write(cpu, params, {system.read(cpu, std::span(&example.document, 1), nullptr)}, tape))
-      updates.push_back(part.updates);
-    const Batch adapter(std::move(updates));
-    const auto& setting = system.setting;
-    score += score_of<Model>(cpu, setting.model, setting.positions, setting.conversation, example.questions,
-                             "", adapter.front());
-  }
+  for (Index i = 0; i < documents; ++i)
+    score += written_score(cpu, system, params, examples.asked(static_cast<std::uint64_t>(i)));
   return score;
 }
 
