@@ -113,25 +113,17 @@ class Evaluation {
   }
 
   void written(Known& row, const typename Net::Params& params, const Example& example) {
-    const ArenaScope scope(cpu_);
-    typename System::Writer::Tape tape;
-    const auto parts = timed(row, [&] {
-      return system_.writer.write(cpu_, params,
-                                  {system_.read(cpu_, std::span(&example.document, 1), nullptr)}, tape);
+    const auto start = Clock::now();
+    row.score += written_score(cpu_, system_, params, example, [&](const auto& parts) {
+      row.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      for (const auto& part : parts)
+        visit(
+            [&](const std::string&, const auto& update) {
+              const Index size = update.a.rows().size() + update.b.rows().size();
+              row.bytes += static_cast<double>(size * static_cast<Index>(sizeof(float)));
+            },
+            part.updates);
     });
-    std::vector<Updates> updates;
-    for (const auto& part : parts) {
-      updates.push_back(part.updates);
-      visit(
-          [&](const std::string&, const auto& update) {
-            const auto size = [](const auto& factor) { return factor.rows().size(); };
-            row.bytes +=
-                static_cast<double>((size(update.a) + size(update.b)) * static_cast<Index>(sizeof(float)));
-          },
-          part.updates);
-    }
-    const Batch adapter(std::move(updates));
-    row.score += ask(example, "", adapter.front());
   }
 
   template <class Lessons>

@@ -234,7 +234,6 @@ void write_lessons(const Run& run) {
   for (std::size_t i = 0; i < count; ++i) {
     Example example = examples.count() > 0 ? examples.stored(i) : examples.trained(i);
     if (plan.own_answers) frozen.teacher.answer(cpu, std::span(&example, 1));
-    for (auto& each : example.questions) each.teacher_ids.clear();
     auto topics = hb::example::questions_of(frozen.conversation, std::span(&example, 1));
     frozen.teacher.teach(cpu, std::span(&example, 1), topics);
     const std::string line = hb::example::to_json(example, topics.front()).dump() + "\n";

@@ -43,21 +43,28 @@ Score held_out_score(Cpu& cpu, const typename Model::Params& model, const typena
   return score;
 }
 
-/// A base with the adapter that a hypernetwork writes of a document.
-template <class System>
+/// A base with the adapter that a hypernetwork writes of a document; written(parts) is told of it before it
+/// is asked.
+template <class System, class Written>
 Score written_score(Cpu& cpu, const System& system, const typename System::Net::Params& params,
-                    const Example& example) {
+                    const Example& example, Written written) {
   using Model = typename System::Net::Model;
   const ArenaScope scope(cpu);
   typename System::Writer::Tape tape;
+  const auto parts =
+      system.writer.write(cpu, params, {system.read(cpu, std::span(&example.document, 1), nullptr)}, tape);
+  written(parts);
   std::vector<typename Model::template Updates<const float>> updates;
-  for (const auto& part :
-       system.writer.write(cpu, params, {system.read(cpu, std::span(&example.document, 1), nullptr)}, tape))
-    updates.push_back(part.updates);
+  for (const auto& part : parts) updates.push_back(part.updates);
   const Batch adapter(std::move(updates));
   const auto& setting = system.setting;
   return score_of<Model>(cpu, setting.model, setting.positions, setting.conversation, example.questions, "",
                          adapter.front());
+}
+template <class System>
+Score written_score(Cpu& cpu, const System& system, const typename System::Net::Params& params,
+                    const Example& example) {
+  return written_score(cpu, system, params, example, [](const auto&) {});
 }
 
 /// Of many documents, each with its own adapter.

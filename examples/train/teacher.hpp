@@ -51,8 +51,19 @@ struct ContextTeacher {
     });
     if (!stored && plan.own_answers) answer(cpu, examples);
     auto topics = questions_of(conversation, examples);
-    if (!stored) teach(cpu, examples, topics);
+    stored ? recall(examples, topics) : teach(cpu, examples, topics);
     return topics;
+  }
+
+ private:
+  static void recall(std::span<const Example> examples, std::span<TextTopic> topics) {
+    for (std::size_t i = 0; i < examples.size(); ++i)
+      for (std::size_t j = 0; j < examples[i].questions.size(); ++j) {
+        const auto& said = examples[i].questions[j];
+        Lesson& lesson = topics[i].lessons[j];
+        lesson.teacher_ids = said.teacher_ids;
+        for (const double log : said.teacher_logs) lesson.teacher_logs.push_back(scalar_cast<half>(log));
+      }
   }
 };
 

@@ -33,23 +33,13 @@ inline std::vector<Example> examples_of_batch(const Plan& plan, const Examples& 
   return batch;
 }
 
-/// The same labels as the lesson about it, told by a teacher.
-inline void add_stored_teacher(Lesson& lesson, const Example::Question& asked) {
-  if (asked.teacher_ids.empty()) return;
-  lesson.teacher_ids = asked.teacher_ids;
-  for (const double log : asked.teacher_logs) lesson.teacher_logs.push_back(scalar_cast<half>(log));
-}
-
 inline std::vector<TextTopic> questions_of(const Conversation& conversation,
                                            std::span<const Example> examples) {
   std::vector<TextTopic> topics;
   for (const Example& example : examples) {
     TextTopic& topic = topics.emplace_back();
     topic.texts = {example.document};
-    for (const auto& each : example.questions) {
-      topic.lessons.push_back(conversation.lesson(each));
-      add_stored_teacher(topic.lessons.back(), each);
-    }
+    for (const auto& each : example.questions) topic.lessons.push_back(conversation.lesson(each));
   }
   return topics;
 }

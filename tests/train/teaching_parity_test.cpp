@@ -2,8 +2,8 @@
 // Copyright 2026 The hyperblocks authors
 // Teaching against PyTorch (tests/reference/teaching.py): the loss of lessons under the adapters that SHINE,
 // Doc-to-LoRA and Text-to-LoRA write, and its gradient towards every parameter of theirs, in double. The
-// error of a tensor is max |difference| / max |expected|; what there is of it comes from transformers, whose
-// norms and rotary tables are float32 whatever the model is.
+// error of a tensor is max |difference| / max |expected|; its bound is one of float32, in which transformers
+// computes norms and rotary tables whatever the model is.
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
 #include <hyperblocks/train/doc_to_lora_writer.hpp>
