@@ -99,8 +99,9 @@ void train_language(const Run& run) {
       cpu, plan, peers, course, start(),
       [&](const auto& trained) -> std::optional<hb::example::Score> {
         if (!run.examples.has_held_out()) return {};
-        return hb::example::held_out_score<Model>(run.cpu, trained, positions, conversation, run.examples,
-                                                  run.plan.documents, true);
+        const hb::example::Setting<Model> setting{run.plan, conversation, trained, positions};
+        return hb::example::held_out_score(run.cpu, setting, hb::example::InContext<Model>{run.cpu, setting},
+                                           run.examples);
       },
       [&](const auto& trained) {
         hb::save_decoder<Model>(run.cpu, trained, run.plan.out);
@@ -118,11 +119,12 @@ struct Frozen {
       : conversation(conversation_of(run.plan)),
         model(hb::loaded_decoder<Model>(run.cpu, run.plan.base)),
         positions(run.cpu),
-        teacher{run.plan, conversation, model, positions} {}
+        setting{run.plan, conversation, model, positions} {}
   Conversation conversation;
   Model::Params model;
   Model::Positions positions;
-  hb::example::ContextTeacher<Model> teacher;
+  hb::example::Setting<Model> setting;
+  hb::example::ContextTeacher<Model> teacher{setting};
 };
 
 /// The topics of a batch.
@@ -148,11 +150,10 @@ void train_hypernet(const Run& run) {
   using Net = System::Net;
   const auto& [cpu, plan, examples, peers] = run;
   const Frozen frozen(run);
-  const hb::example::Setting<Model> setting{plan, frozen.conversation, frozen.model, frozen.positions};
-  const System system{setting};
+  const System system{frozen.setting};
   const auto pose = [&](std::uint64_t number) {
     hb::Random random = hb::Random::of(~run.plan.seed, number);
-    std::vector<hb::Topic<System::Writer::Document>> topics;
+    std::vector<hb::Topic<System::Document>> topics;
     for (TextTopic& topic : topics_of(run, frozen, number))
       topics.push_back({system.read(run.cpu, topic.texts, &random), std::move(topic.lessons)});
     return topics;
@@ -162,13 +163,14 @@ void train_hypernet(const Run& run) {
     hb::Random random(run.plan.seed);
     return System::initial(run.cpu, random);
   };
-  const hb::TeachingCourse<System::Writer, decltype(pose)> course{
-      system.writer, frozen.model, frozen.positions, pose, teaching_options(plan), System::mean};
+  const hb::TeachingCourse<System, decltype(pose)> course{system, frozen.model,           frozen.positions,
+                                                          pose,   teaching_options(plan), System::mean};
   run_training(
       cpu, plan, peers, course, start(),
       [&](const auto& trained) -> std::optional<hb::example::Score> {
         if (!run.examples.has_held_out()) return {};
-        return hb::example::adapted_score(run.cpu, system, trained, run.examples, run.plan.documents);
+        return hb::example::held_out_score(
+            run.cpu, system.setting, hb::example::Written<System>{run.cpu, system, trained}, run.examples);
       },
       [&](const auto& trained) {
         hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
@@ -207,19 +209,19 @@ void train_lora(const Run& run) {
 void evaluate(const Run& run) {
   using System = hb::example::System<Model, train_net, train_net_context>;
   const Frozen frozen(run);
-  const hb::example::Setting<Model> setting{run.plan, frozen.conversation, frozen.model, frozen.positions};
-  const System system{setting};
+  const System system{frozen.setting};
   const std::filesystem::path out = run.plan.out;
   std::optional<System::Net::Params> params;
   const bool map = run.plan.pipeline == "needle-map";
   if (map || hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<System::Net>(run.cpu, out);
   hb::make_folder(out);
   if (map) {
-    const hb::example::NeedleMap<System> needles{run.cpu, run.plan, system, *params};
+    const hb::example::NeedleMap<System> needles{run.cpu, system, *params};
     hb::example::write_json(out / "needle_map.json", needles.run());
   } else {
-    hb::example::Evaluation<System> evaluation(run.cpu, run.plan, system, run.examples, frozen.teacher);
-    hb::example::write_evaluation(out / "evaluation.json", evaluation.run(params ? &*params : nullptr));
+    hb::example::write_evaluation(
+        out / "evaluation.json",
+        hb::example::evaluated(run.cpu, system, params ? &*params : nullptr, run.examples));
   }
 }
 
@@ -249,6 +251,7 @@ int main(int count, char** arguments) {
                std::to_string(train_base.layers) + " layers, hidden " + std::to_string(train_base.hidden) +
                ".");
   Plan plan;
+  hb::example::add_pipeline(app, plan);
   hb::example::add_options(app, plan);
   return processes.ended(hb::example::run_program(app, count, arguments, [&] {
     Cpu cpu({.threads = plan.threads});

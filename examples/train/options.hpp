@@ -9,24 +9,26 @@
 
 namespace hyperblocks::example {
 
-inline void add_options(CLI::App& app, Plan& plan) {
-  const auto most = Index{1} << 40;
-  app.set_config("--config", "", "a file of options, NAME = VALUE in each line");
-  app.add_option("pipeline", plan.pipeline,
-                 "language: the base, from nothing. For a hypernetwork: pretraining (says its documents "
-                 "again, and their "
-                 "ends), questions, distillation (what the base says with the document before it); teach: "
-                 "writes that "
-                 "down for a distillation. lora: an adapter, without a hypernetwork. What the hypernetwork "
-                 "in --out has "
-                 "learnt: evaluate (beside the document in the context and adapters tuned in --steps steps), "
-                 "needle-map "
-                 "(how many needles it finds at every length and depth)")
+inline void add_pipeline(CLI::App& app, Plan& plan) {
+  app.add_option(
+         "pipeline", plan.pipeline,
+         "language: the base, from nothing. For a hypernetwork: pretraining (says its documents again, and "
+         "their ends), questions, distillation (what the base says with the document before it); teach: "
+         "writes that down for a distillation. lora: an adapter, without a hypernetwork. What the "
+         "hypernetwork in --out has learnt: evaluate (beside the document in the context and adapters "
+         "tuned in --steps steps), needle-map (how many needles it finds at every length and depth)")
       ->required()
       ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "teach", "lora",
                              "evaluate", "needle-map"}));
+}
+
+inline void add_options(CLI::App& app, Plan& plan) {
+  const auto most = Index{1} << 40;
+  app.set_config("--config", "", "a file of options, NAME = VALUE in each line");
   app.add_option("--base", plan.base, "folder of the base: its tokenizer, and for a hypernetwork its weights")
       ->required();
+  app.add_option("--start", plan.start,
+                 "folder of what an earlier stage trained; else it begins with nothing");
   app.add_option("--out", plan.out, "folder for what is trained, checkpoint.safetensors and log.jsonl")
       ->required();
   app.add_option(

@@ -80,6 +80,13 @@ inline AdamWOptions optimiser_options(const Plan& plan) {
   return options;
 }
 
+/// A training of which nothing will come.
+struct Diverged : Error {
+  explicit Diverged(Index step)
+      : Error("the training has diverged", "step " + std::to_string(step), "a finite loss and gradient",
+              "none in ten steps") {}
+};
+
 /// From its first step, or its checkpoint, to its last; then finish(trained). Of several processes the first
 /// reports, keeps and finishes. test(params) may give a score of what was learnt, or nothing.
 template <class Course, class Peers, class Test, class Finish>
@@ -105,8 +112,10 @@ void run_training(Cpu& cpu, const Plan& plan, const Peers& peers, const Course& 
   }
   std::optional<Reports> reports;
   if (first) reports.emplace(plan, trainer.steps());
-  while (trainer.steps() < plan.steps) {
+  for (int lost = 0; trainer.steps() < plan.steps;) {
     const TrainedStep step = trainer.step(cpu);
+    lost = step.report.done && std::isfinite(step.loss) ? 0 : lost + 1;
+    if (lost == 10) throw Diverged(trainer.steps());
     if (!first) continue;
     reports->add(step);
     const Index done = trainer.steps();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// What each system is in training: its network, its writer, and a document as it reads it.
+// What each system is in training: a writer (hyperblocks/train/teaching.hpp) that can begin and read.
 #pragma once
 
 #include <hyperblocks/models/embed.hpp>
@@ -9,34 +9,28 @@
 #include <hyperblocks/train/shine_writer.hpp>
 #include <hyperblocks/train/text_to_lora_writer.hpp>
 
-#include "conversation.hpp"
+#include "setting.hpp"
 
 namespace hyperblocks::example {
 
-/// What a system stands on; all of it is kept by the caller.
-template <class Model>
-struct Setting {
-  const Plan& plan;
-  const Conversation& conversation;
-  const typename Model::Params& model;
-  const typename Model::Positions& positions;
-};
-
-/// initial(cpu, random): the parameters that a training begins with. read(cpu, texts, random): where chance
-/// may decide anything of it, `random` does in training and nothing does in tests.
+/// initial(cpu, random): the parameters that a training begins with. read(cpu, texts, random): texts as the
+/// document that it takes; where chance may decide anything of it, `random` does in training and nothing does
+/// in tests. mean: over what its loss is one.
 template <class Model, auto spec, ContextSpec context>
 struct System;
 
 template <class Model, ShineSpec spec, ContextSpec context>
-struct System<Model, spec, context> {
-  using Net = Shine<Model, spec>;
-  using Writer = ShineWriter<Net>;
+struct System<Model, spec, context> : ShineWriter<Shine<Model, spec>> {
+  using Writer = ShineWriter<Shine<Model, spec>>;
   const Setting<Model>& setting;
-  Writer writer{.model = setting.model, .rotary = setting.positions, .plain_l1 = setting.plan.plain_l1};
   static constexpr MeanOver mean = MeanOver::labels;
 
-  static typename Net::Params initial(Cpu& cpu, Random& random) {
-    auto params = initialised<Net>(cpu, random);
+  explicit System(const Setting<Model>& base)
+      : Writer{.model = base.model, .rotary = base.positions, .plain_l1 = base.plan.plain_l1},
+        setting(base) {}
+
+  static typename Writer::Net::Params initial(Cpu& cpu, Random& random) {
+    auto params = initialised<typename Writer::Net>(cpu, random);
     // At zero, norms multiply the memory tokens' gradients by a thousand.
     fill_normal(cpu, params.memory, random, 0.3);
     return params;
@@ -48,14 +42,13 @@ struct System<Model, spec, context> {
 };
 
 template <class Model, DocToLoraSpec spec, ContextSpec context>
-struct System<Model, spec, context> {
+struct System<Model, spec, context> : DocToLoraWriter<DocToLora<Model, spec>, ContextReader<Model, context>> {
   using Net = DocToLora<Model, spec>;
-  using Reader = ContextReader<Model, context>;
-  using Writer = DocToLoraWriter<Net, Reader>;
+  using Writer = DocToLoraWriter<Net, ContextReader<Model, context>>;
   const Setting<Model>& setting;
-  Reader reader{setting.model, setting.positions};
-  Writer writer{reader};
   static constexpr MeanOver mean = MeanOver::lessons;
+
+  explicit System(const Setting<Model>& base) : Writer{{base.model, base.positions}}, setting(base) {}
 
   static typename Net::Params initial(Cpu& cpu, Random& random) { return initialised<Net>(cpu, random); }
 
@@ -69,13 +62,13 @@ struct System<Model, spec, context> {
 };
 
 template <class Model, TextToLoraSpec spec, ContextSpec context>
-struct System<Model, spec, context> {
+struct System<Model, spec, context> : TextToLoraWriter<TextToLora<Model, spec>> {
   using Net = TextToLora<Model, spec>;
-  using Writer = TextToLoraWriter<Net>;
   const Setting<Model>& setting;
-  Writer writer = {};
   static constexpr MeanOver mean = MeanOver::lessons;
   mutable std::map<std::string, std::vector<float>> known = {};  ///< the base does not change
+
+  explicit System(const Setting<Model>& base) : setting(base) {}
 
   static typename Net::Params initial(Cpu& cpu, Random& random) { return initialised<Net>(cpu, random); }
 

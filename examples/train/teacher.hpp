@@ -5,28 +5,26 @@
 
 #include <hyperblocks/train/teacher.hpp>
 
+#include "setting.hpp"
 #include "topics.hpp"
 
 namespace hyperblocks::example {
 
 template <class Model>
 struct ContextTeacher {
-  const Plan& plan;
-  const Conversation& conversation;
-  const typename Model::Params& model;
-  typename Model::Rotaries rotary;
+  const Setting<Model>& setting;
 
   /// In place of the answers that the examples have.
   void answer(Cpu& cpu, std::span<Example> examples) const {
     std::vector<Tokens> prompts;
     for (const Example& example : examples)
       for (const auto& each : example.questions)
-        prompts.push_back(conversation.prompt(each.question, example.document));
-    const auto answers =
-        generate<Model>(cpu, model, rotary, prompts, {.most = 64, .stop = conversation.ends()});
+        prompts.push_back(setting.conversation.prompt(each.question, example.document));
+    const auto answers = generate<Model>(cpu, setting.model, setting.positions, prompts,
+                                         {.most = 64, .stop = setting.conversation.ends()});
     std::size_t next = 0;
     for (Example& example : examples)
-      for (auto& each : example.questions) each.answer = conversation.text(answers[next++]);
+      for (auto& each : example.questions) each.answer = setting.conversation.text(answers[next++]);
   }
 
   /// Lessons about the examples in their order, from what it would say at each of their places.
@@ -34,10 +32,10 @@ struct ContextTeacher {
     std::vector<Lesson> lessons, in_context;
     for (std::size_t i = 0; i < examples.size(); ++i)
       for (const auto& each : examples[i].questions)
-        in_context.push_back(conversation.lesson(each, examples[i].document));
+        in_context.push_back(setting.conversation.lesson(each, examples[i].document));
     for (const TextTopic& topic : topics)
       lessons.insert(lessons.end(), topic.lessons.begin(), topic.lessons.end());
-    add_teacher<Model>(cpu, model, rotary, in_context, lessons, plan.likeliest);
+    add_teacher<Model>(cpu, setting.model, setting.positions, in_context, lessons, setting.plan.likeliest);
     std::size_t next = 0;
     for (TextTopic& topic : topics)
       for (Lesson& lesson : topic.lessons) lesson = std::move(lessons[next++]);
@@ -49,8 +47,8 @@ struct ContextTeacher {
       return std::ranges::all_of(example.questions,
                                  [](const auto& each) { return !each.teacher_ids.empty(); });
     });
-    if (!stored && plan.own_answers) answer(cpu, examples);
-    auto topics = questions_of(conversation, examples);
+    if (!stored && setting.plan.own_answers) answer(cpu, examples);
+    auto topics = questions_of(setting.conversation, examples);
     stored ? recall(examples, topics) : teach(cpu, examples, topics);
     return topics;
   }

@@ -46,6 +46,23 @@ TEST_CASE("what is taken is aligned, apart, and free again after a release") {
   CHECK(arena.take(1) == first);
 }
 
+TEST_CASE("the peak is the most that was taken at once, whatever was released") {
+  Cpu cpu;
+  Arena& arena = cpu.arena();
+  CHECK(arena.peak() == 0);
+  {
+    const ArenaScope scope(cpu);
+    arena.take(1000), arena.take(256);
+  }
+  arena.take(256);
+  CHECK(arena.peak() == 1280);
+  arena.forget_peak();
+  arena.take(1);
+  CHECK(arena.peak() == 512);
+  arena.take(2 * mebibyte);  // a chunk of its own, behind the first
+  CHECK(arena.peak() == 3 * mebibyte);
+}
+
 TEST_CASE("an arena grows by chunks and not once warm") {
   Cpu cpu;
   Arena& arena = cpu.arena();

@@ -10,6 +10,7 @@
 
 #include "../../examples/train/scores.hpp"
 #include "../../examples/train/systems.hpp"
+#include "../../examples/train/ways.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu;
@@ -34,17 +35,18 @@ TEST_CASE("questions about people whom training never met") {
   const auto model = hb::loaded_decoder<Model>(cpu, tiny / "base");
   const Model::Positions positions(cpu);
   hb::example::Plan plan;
-  plan.people = 1, plan.facts = 5, plan.untold = true, plan.seed = 11;
+  plan.people = 1, plan.facts = 5, plan.untold = true, plan.seed = 11, plan.documents = 40;
   const hb::example::Examples examples(plan);
   const hb::example::Conversation conversation(tiny / "base");
   const hb::example::Setting<Model> setting{plan, conversation, model, positions};
   const hb::example::System<Model, shine, hb::ContextSpec{}> system{setting};
   const auto params = hb::loaded_hypernet<decltype(system)::Net>(cpu, tiny / "shine");
-  const hb::example::Score with = hb::example::adapted_score(cpu, system, params, examples, 40);
+  const hb::example::Score with = hb::example::held_out_score(
+      cpu, setting, hb::example::Written<decltype(system)>{cpu, system, params}, examples);
   CHECK(with.all == 240);
   CHECK(with.right > 216);
   const hb::example::Score without =
-      hb::example::held_out_score<Model>(cpu, model, positions, conversation, examples, 40, false);
+      hb::example::held_out_score(cpu, setting, hb::example::NotKnown<Model>{}, examples);
   MESSAGE("right with the adapter: " << with.right << ", without: " << without.right << ", of " << with.all);
   CHECK(without.right < 60);
 }

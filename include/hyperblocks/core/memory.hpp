@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include <hyperblocks/core/check.hpp>
+#include <hyperblocks/core/shape.hpp>
 
 namespace hyperblocks {
 
@@ -20,9 +20,28 @@ struct Buffer {
   std::size_t size = 0;
 };
 
+/// What a device was asked for, counted from shapes: multiplications and additions of products, attention and
+/// low-rank updates (what works element by element is not counted), and the bytes of the matrices that each
+/// of them reads and writes.
+struct Work {
+  double operations = 0, bytes = 0;
+
+  /// (rows, in) times (in, out), of numbers of so many bytes; `count` times.
+  void add_product(Index count, Index rows, Index out, Index in, std::size_t number, std::size_t weight) {
+    const auto of = [](Index a, Index b) { return static_cast<double>(a) * static_cast<double>(b); };
+    const double times = static_cast<double>(count);
+    operations += times * 2 * of(rows, out) * static_cast<double>(in);
+    bytes += times * ((of(rows, in) + of(rows, out)) * static_cast<double>(number) +
+                      of(out, in) * static_cast<double>(weight));
+  }
+};
+
 /// Allocation and transfer, the part of a device that is the same for all of them. Sizes are in bytes.
 class Memory {
  public:
+  /// Since the device was made, or since the caller set it to nothing.
+  Work& work() { return work_; }
+
   /// Zeroed memory, aligned to `alignment`.
   virtual Buffer allocate(std::size_t size) = 0;
   virtual void fill(void* to, unsigned char byte, std::size_t size) = 0;
@@ -37,6 +56,9 @@ class Memory {
   ~Memory() = default;
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
+
+ private:
+  Work work_;
 };
 
 class Arena {
@@ -54,11 +76,13 @@ class Arena {
       return Error("scratch too large", "Arena::take", "a size that memory can have", std::to_string(size));
     });
     const std::size_t rounded = (size + Memory::alignment - 1) / Memory::alignment * Memory::alignment;
-    while (top_.chunk < chunks_.size() && chunks_[top_.chunk].size - top_.offset < rounded)
+    while (top_.chunk < chunks_.size() && chunks_[top_.chunk].memory.size - top_.offset < rounded)
       top_ = {top_.chunk + 1, 0};
     if (top_.chunk == chunks_.size()) grow(rounded);
-    void* const place = static_cast<char*>(chunks_[top_.chunk].bytes.get()) + top_.offset;
+    const Chunk& chunk = chunks_[top_.chunk];
+    void* const place = static_cast<char*>(chunk.memory.bytes.get()) + top_.offset;
     top_.offset += rounded;
+    peak_ = std::max(peak_, chunk.begin + top_.offset);
     if (poisons_) memory_->fill(place, 0xff, rounded);
     return place;
   }
@@ -74,6 +98,10 @@ class Arena {
   std::size_t capacity() const { return capacity_; }
   std::size_t allocations() const { return chunks_.size(); }
 
+  /// The most bytes that had to be there at once, ever or since they were forgotten.
+  std::size_t peak() const { return peak_; }
+  void forget_peak() { peak_ = 0; }
+
   /// Fills what is taken and what is released with 0xff (NaN in every scalar): reads of unwritten scratch, or
   /// of a tape whose scope has ended, then show.
   void poison(bool on) { poisons_ = on; }
@@ -82,21 +110,27 @@ class Arena {
   void spoil(Mark from) {
     for (std::size_t i = from.chunk; i < chunks_.size() && i <= top_.chunk; ++i) {
       const std::size_t begin = i == from.chunk ? from.offset : 0;
-      const std::size_t end = i == top_.chunk ? top_.offset : chunks_[i].size;
-      if (begin < end) memory_->fill(static_cast<char*>(chunks_[i].bytes.get()) + begin, 0xff, end - begin);
+      const std::size_t end = i == top_.chunk ? top_.offset : chunks_[i].memory.size;
+      if (begin < end)
+        memory_->fill(static_cast<char*>(chunks_[i].memory.bytes.get()) + begin, 0xff, end - begin);
     }
   }
 
   void grow(std::size_t size) {
     constexpr std::size_t smallest = std::size_t{1} << 20;
-    chunks_.push_back(memory_->allocate(std::max({size, smallest, capacity_ / 4})));
-    capacity_ += chunks_.back().size;
+    chunks_.push_back({memory_->allocate(std::max({size, smallest, capacity_ / 4})), capacity_});
+    capacity_ += chunks_.back().memory.size;
   }
 
+  struct Chunk {
+    Buffer memory;
+    std::size_t begin;  ///< how many bytes the chunks before it have
+  };
+
   Memory* memory_;
-  std::vector<Buffer> chunks_;
+  std::vector<Chunk> chunks_;
   Mark top_;
-  std::size_t capacity_ = 0;
+  std::size_t capacity_ = 0, peak_ = 0;
   bool poisons_ = false;
 };
 

@@ -122,6 +122,23 @@ void check_attention(const char* where, const AttentionOptions& options, Heads<c
   });
 }
 
+/// Of each query with each key that causality and window let it see, `each` operations for every number of
+/// the key and its value; of a cache all room counts.
+template <class Scalar, class Device>
+void count_attention(Device& device, const AttentionOptions& options, Heads<const Scalar> q,
+                     Heads<const Scalar> k, Heads<const Scalar> v, Index each) {
+  Index pairs = 0;
+  for (Index query = 0; query < q.tokens; ++query) {
+    const KeyRange keys = visible_keys(options, query, q.tokens, k.tokens);
+    pairs += std::max<Index>(0, keys.end - keys.begin);
+  }
+  Work& work = device.work();
+  const Index width = q.width + v.width;
+  work.operations += static_cast<double>(q.batch * q.heads * pairs) * static_cast<double>(each * width);
+  const Index numbers = q.batch * (q.tokens * q.heads + k.tokens * k.heads) * width;
+  work.bytes += static_cast<double>(numbers * each / 2) * sizeof(Scalar);
+}
+
 template <class Scalar>
 void check_same(const char* where, Heads<const Scalar> expected, Heads<Scalar> found) {
   check(expected.shape() == found.shape(), [&] {
@@ -165,6 +182,7 @@ void attention(Device& device, const AttentionOptions& options, Heads<const Scal
   if (log_sum_exp)
     detail::check_extent("ops::attention", "elements of log_sum_exp", q.batch * q.heads * q.tokens,
                          log_sum_exp.size());
+  detail::count_attention<Scalar>(device, options, q, k, v, 2);
   Ops<Device>::template attention<Scalar>(device, options, q, k, v, out, log_sum_exp);
 }
 
@@ -183,6 +201,7 @@ void attention_backward(Device& device, const AttentionOptions& options, Heads<c
   detail::check_same<Scalar>(where, k, dk);
   detail::check_same<Scalar>(where, v, dv);
   detail::check_extent(where, "elements of log_sum_exp", q.batch * q.heads * q.tokens, log_sum_exp.size());
+  detail::count_attention<Scalar>(device, options, q, k, v, 5);
   Ops<Device>::template attention_backward<Scalar>(device, options, q, k, v, out, log_sum_exp, dout, dq, dk,
                                                    dv);
 }

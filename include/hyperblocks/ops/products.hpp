@@ -10,6 +10,25 @@
 
 namespace hyperblocks::ops {
 
+namespace detail {
+/// y (rows, out) of x (rows, in) and a weight of Stored numbers.
+template <class Scalar, class Stored, class Device>
+void count_product(Device& device, const Rows<Scalar, Device>& y, Index in) {
+  device.work().add_product(1, y.rows(), y.columns(), in, sizeof(Scalar), sizeof(Stored));
+}
+
+/// Of each update the products with A and with B, of its own rows.
+template <class Device, class Scalar, Index out, Index in>
+void count_updates(Device& device, const LowRank<const Scalar, Device, out, in>& updates, Index rows) {
+  each_update(updates, [&](const auto& update) {
+    if (!update.a) return;
+    for (const Index width : {in, out})
+      device.work().add_product(1, update.row_count(rows), width, update.rank(), sizeof(Scalar),
+                                sizeof(Scalar));
+  });
+}
+}  // namespace detail
+
 /// y (m, out) = x (m, in) W (out, in)^T + bias (out), for a plain weight.
 template <RealScalar Scalar, class Device>
 void product(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, Device> weight,
@@ -18,6 +37,7 @@ void product(Device& device, Rows<const Scalar, Device> x, Rows<const Scalar, De
   detail::check_extent("ops::product", "rows of the weight and columns of y", weight.rows(), y.columns());
   detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
   if (bias) detail::check_extent("ops::product", "elements of the bias", y.columns(), bias.size());
+  detail::count_product<Scalar, Scalar>(device, y, x.columns());
   Ops<Device>::template product<Scalar>(device, x, weight, bias, y);
 }
 
@@ -29,6 +49,7 @@ void product(Device& device, Rows<const Scalar, Device> x, const FrozenRows<Stor
   detail::check_extent("ops::product", "rows of the weight and columns of y", weight.rows, y.columns());
   detail::check_extent("ops::product", "rows of x and of y", x.rows(), y.rows());
   if (bias) detail::check_extent("ops::product", "elements of the bias", weight.rows, bias.size());
+  detail::count_product<Scalar, Stored>(device, y, x.columns());
   Ops<Device>::template product_packed<Scalar, Stored>(device, x, weight.packed, bias, y);
 }
 template <RealScalar Scalar, class Device, RealScalar Stored, Index out, Index in>
@@ -47,6 +68,7 @@ void input_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const Sc
   detail::check_extent("ops::input_gradient", "columns of the weight and of dx", weight.columns(),
                        dx.columns());
   detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
+  detail::count_product<Scalar, Scalar>(device, dx, dy.columns());
   Ops<Device>::template input_gradient<Scalar>(device, dy, weight, dx, write == Write::add);
 }
 
@@ -58,6 +80,7 @@ void input_gradient(Device& device, Rows<const Scalar, Device> dy, const FrozenR
   detail::check_extent("ops::input_gradient", "columns of the weight and of dx", weight.columns,
                        dx.columns());
   detail::check_extent("ops::input_gradient", "rows of dy and of dx", dy.rows(), dx.rows());
+  detail::count_product<Scalar, Stored>(device, dx, dy.columns());
   Ops<Device>::template input_gradient_packed<Scalar, Stored>(device, dy, weight.packed, dx,
                                                               write == Write::add);
 }
@@ -75,6 +98,7 @@ void weight_gradient(Device& device, Rows<const Scalar, Device> dy, Rows<const S
   detail::check_extent("ops::weight_gradient", "columns of dy and rows of dW", dweight.rows(), dy.columns());
   detail::check_extent("ops::weight_gradient", "columns of x and of dW", dweight.columns(), x.columns());
   detail::check_extent("ops::weight_gradient", "rows of dy and of x", dy.rows(), x.rows());
+  detail::count_product<Scalar, Scalar>(device, dweight, x.rows());
   Ops<Device>::template weight_gradient<Scalar>(device, dy, x, dweight, write == Write::add);
 }
 
@@ -89,6 +113,7 @@ void batched_product(Device& device, Matrices<const Scalar> a, Matrices<const Sc
                        "a (b, m, k), b (b, k, n), y (b, m, n)",
                        to_string(a.shape()) + ", " + to_string(b.shape()) + ", " + to_string(y.shape()));
         });
+  device.work().add_product(y.batch, y.rows, y.columns, a.columns, sizeof(Scalar), sizeof(Scalar));
   Ops<Device>::template batched_product<Scalar>(device, a, b, y, write == Write::add);
 }
 
@@ -161,6 +186,8 @@ void low_rank_update(Device& device, Rows<const Scalar, Device> x, Rows<const Sc
   detail::check_extent("ops::low_rank_update", "columns of the weight", in, weight.columns());
   detail::check_extent("ops::low_rank_update", "rows of the weight", out, weight.rows());
   detail::check_updates(x, bias, updates, y);
+  detail::count_product<Scalar, Scalar>(device, y, in);
+  detail::count_updates(device, updates, x.rows());
   Ops<Device>::template low_rank_update<Scalar>(device, x, weight, bias, updates, y);
 }
 
@@ -169,6 +196,8 @@ template <RealScalar Scalar, class Device, class... Stored, Index... out, Index 
 void updated_products(Device& device, View<const Scalar, Device, dyn, in> x,
                       const UpdatedProduct<Scalar, Stored, Device, out, in>&... products) {
   (detail::check_updates<Scalar>(x, products.bias, products.updates, products.y), ...);
+  (detail::count_product<Scalar, Stored>(device, products.y, in), ...);
+  (detail::count_updates(device, products.updates, x.rows()), ...);
   Ops<Device>::template updated_products<Scalar>(device, x, products...);
 }
 
@@ -179,6 +208,8 @@ void low_rank_update(Device& device, Rows<const Scalar, Device> x,
                      const LowRank<const Scalar, Device, out, in>& updates, Rows<Scalar, Device> y) {
   const UpdatedProduct<Scalar, Stored, Device, out, in> product{weight.packed(), bias, updates, y};
   detail::check_updates<Scalar>(x, bias, updates, y);
+  detail::count_product<Scalar, Stored>(device, y, in);
+  detail::count_updates(device, updates, x.rows());
   Ops<Device>::template updated_products<Scalar>(device, x, product);
 }
 

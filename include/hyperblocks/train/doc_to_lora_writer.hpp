@@ -21,7 +21,7 @@ struct DocToLoraWriter {
   static_assert(Reader::width == Net::width && Reader::states == Net::states,
                 "hyperblocks: a DocToLora's reader gives features of its width, and its number of states");
 
-  const Reader& reader;
+  Reader reader;  ///< looks at the decoder, which is kept by the caller
 
   struct Tape {
     std::optional<PaddedTexts<Device>> texts;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// What one generation costs at each length of a document: operations and bytes as the device counts them from
+// the shapes, seconds with their spread, the most scratch that is held; and how large the adapter is.
+#pragma once
+
+#include <train/ways.hpp>
+
+#include "exam.hpp"
+
+namespace hyperblocks::compare {
+
+/// The middle one, and the quarters on both sides of it.
+inline nlohmann::ordered_json spread_of(std::vector<double> values) {
+  std::ranges::sort(values);
+  const auto at = [&](double share) {
+    return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
+  };
+  return {{"median", at(0.5)}, {"low", at(0.25)}, {"high", at(0.75)}, {"best", values.front()}};
+}
+
+template <class System>
+nlohmann::ordered_json generation_costs(Cpu& cpu, const System& system,
+                                        const typename System::Net::Params& params) {
+  const auto& setting = system.setting;
+  const example::Written<System> way{cpu, system, params};
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const Index lines : setting.plan.lengths) {
+    const Example example = about_needle(0, lines, 0);
+    nlohmann::ordered_json row = {{"lines", lines}, {"tokens", setting.conversation.size(example.document)}};
+    try {
+      double bytes = 0;
+      const auto once = [&] { return way(std::span(&example, 1), [](const std::string&, const auto&) {}); };
+      cpu.work() = {};
+      cpu.arena().forget_peak();
+      bytes = once().bytes;
+      row["operations"] = cpu.work().operations, row["bytes"] = cpu.work().bytes;
+      row["scratch"] = cpu.arena().peak(), row["adapter"] = bytes;
+      std::vector<double> seconds;
+      for (int i = 0; i < 9; ++i) seconds.push_back(once().seconds);
+      row["seconds"] = spread_of(std::move(seconds));
+    } catch (const Error& error) {
+      row["refused"] = error.what();
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace hyperblocks::compare

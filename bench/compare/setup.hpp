@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// What both programs of the comparison begin with: the base that all share, its options, the file that says
+// what came of a run.
+#pragma once
+
+#include <hyperblocks/hyperblocks.hpp>
+#include <hyperblocks/io/load_decoder.hpp>
+
+#include <compare_base.hpp>
+
+#include <command_line.hpp>
+#include <train/options.hpp>
+
+#include "exam.hpp"
+
+namespace hyperblocks::compare {
+
+using Model = Decoder<compare_base, float, Cpu>;
+
+struct Base {
+  Base(Cpu& cpu, const Plan& plan)
+      : conversation(plan.base),
+        model(loaded_decoder<Model>(cpu, plan.base)),
+        positions(cpu),
+        setting{plan, conversation, model, positions} {}
+  example::Conversation conversation;
+  Model::Params model;
+  Model::Positions positions;
+  Setting<Model> setting;
+};
+
+/// Written whole or not at all: where it is, the run is done.
+inline void write_result(const Plan& plan, const nlohmann::ordered_json& result) {
+  AtomicFile file(std::filesystem::path(plan.out) / "result.json");
+  const std::string text = result.dump(1) + "\n";
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+}  // namespace hyperblocks::compare

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The hyperblocks authors
+# tools/compare: a plan (bench/compare/*.json) becomes programs, their runs, and FOLDER/results.jsonl, a line for each run:
+#   {"name", "family", "seed", what the exam found, "loss": [[step, loss, seconds]...]}, or {"name", "failed": sentence}
+import argparse
+import copy
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BASELINES = {"nothing": "no context", "in-context": "document in the context", "tuned-on-document": "LoRA tuned on the document (LIFT)",
+             "tuned-on-questions": "LoRA tuned on questions", "distilled": "context distilled"}
+
+
+def stop(sentence):
+    sys.exit(f"tools/compare: {sentence}")
+
+
+def slug(name):
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def merged(spec, change):
+    """`spec` with the fields of `change` in the place of its own."""
+    result = copy.deepcopy(spec)
+    for key, value in change.items():
+        result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def base_of(folder):
+    """What hypernet.json says of the base that it is for."""
+    path = ROOT / folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        stop(f"no base: {error}")
+    heads, hidden = config["num_attention_heads"], config["hidden_size"]
+    return {"hidden": hidden, "layers": config["num_hidden_layers"], "heads": heads,
+            "kv_heads": config.get("num_key_value_heads", heads), "head_width": config.get("head_dim", hidden // heads),
+            "inner": config["intermediate_size"]}
+
+
+def architectures_of(plan):
+    """Every entry with all that it is `like`."""
+    known = {}
+    for entry in plan["architectures"]:
+        name = entry.get("name") or stop("an architecture of the plan has no name")
+        if slug(name) in map(slug, known):
+            stop(f"two architectures are called '{name}'")
+        if "like" in entry:
+            if entry["like"] not in known:
+                stop(f"'{name}' is to be like '{entry['like']}', which does not stand before it")
+            like = known[entry["like"]]
+            whole = merged({key: like[key] for key in ("family", "hypernet", "options", "about") if key in like},
+                           {key: value for key, value in entry.items() if key not in ("like", "change")})
+            whole["hypernet"] = merged(like.get("hypernet", {}), entry.get("change", {}))
+        else:
+            whole = copy.deepcopy(entry)
+        if ("hypernet" in whole) == ("header" in whole):
+            stop(f"'{name}' has a hypernet, or a header and its type")
+        whole.setdefault("family", name)
+        known[name] = whole
+    return list(known.values())
+
+
+def write_if_new(path, text):
+    """An unchanged file keeps its date, and what is built of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def build(plan, entries, out):
+    """Programs in out/build; a sentence for each architecture that has none."""
+    base = base_of(plan["base"])
+    lines = []
+    for entry in entries:
+        name = slug(entry["name"])
+        if "hypernet" in entry:
+            path = out / "nets" / name / "hypernet.json"
+            write_if_new(path, json.dumps({"format": 1, "base": base, **entry["hypernet"]}, indent=1) + "\n")
+            lines.append(f'hyperblocks_add_architecture(NAME {name} HYPERNET "{path}")')
+        else:
+            header = ROOT / entry["header"]
+            header = header if header.exists() else entry["header"]  # one of bench/compare
+            lines.append(f'hyperblocks_add_architecture(NAME {name} HEADER "{header}" TYPE {entry["type"]})')
+    write_if_new(out / "programs.cmake", "\n".join(lines) + "\n")
+    folder = out / "build"
+    log = out / "build.log"
+    with open(log, "w") as file:
+        configured = subprocess.run(
+            ["cmake", "-S", ROOT / "bench/compare", "-B", folder, "-G", "Ninja", f"-DHYPERBLOCKS_COMPARE={out}/programs.cmake",
+             f"-DHYPERBLOCKS_BASE_CONFIG={ROOT / plan['base']}"], stdout=file, stderr=file)
+        if configured.returncode == 0:
+            subprocess.run(["cmake", "--build", folder, "--", "-k", "0"], stdout=file, stderr=file)
+    if configured.returncode != 0:
+        stop(f"the programs cannot be configured: {log}")
+    text = log.read_text()
+    failed = {}
+    for entry in entries:
+        if not (folder / slug(entry["name"])).exists() or f"architecture_{slug(entry['name'])}.dir" in failures(text):
+            failed[entry["name"]] = sentence_about(slug(entry["name"]), text)
+    if not (folder / "baselines").exists():
+        stop(f"the baselines do not compile: {log}")
+    return failed
+
+
+def failures(log):
+    return "\n".join(line for line in log.splitlines() if line.startswith("FAILED:"))
+
+
+def sentence_about(name, log):
+    """What the compiler or the writer of specs says of one program, in a sentence."""
+    parts = [part for part in log.split("FAILED:") if f"architecture_{name}" in part.split("\n")[0]]
+    for part in parts:
+        found = re.search(r"hyperblocks: [^\n]+", part) or re.search(r"error: ([^\n]+)", part)
+        if found:
+            return found.group(0)
+    return "it does not compile"
+
+
+def runs_of(plan, entries, out, failed):
+    """Every run: its name, family, seed, command and folder, which is another one when anything of it changes."""
+    common = {"base": str(ROOT / plan["base"]), **plan.get("options", {})}
+    budget = plan["budget"]
+    base = hashlib.sha256((ROOT / plan["base"] / "model.safetensors").read_bytes()).hexdigest()
+    runs = []
+
+    def add(name, family, seed, program, options, what):
+        flags = []
+        for key, value in options.items():
+            flags += [f"--{key}"] if value is True else [] if value is False else [f"--{key}", str(value)]
+        mark = hashlib.sha256(json.dumps([program, flags, what, base]).encode()).hexdigest()[:10]
+        folder = out / "runs" / f"{slug(name)}-{seed}-{mark}"
+        runs.append({"name": name, "family": family, "seed": seed, "folder": folder,
+                     "command": [str(out / "build" / program[0]), *program[1:], "--out", str(folder), *flags]})
+
+    for name in plan.get("baselines", BASELINES):
+        tuning = {key: value for key, value in plan.get("tuning", {}).items() if name not in ("nothing", "in-context")}
+        add(BASELINES[name], "baseline", 1, ["baselines", name], {**common, **tuning}, "")
+    for seed in plan.get("seeds", [1]):
+        for entry in entries:
+            if entry["name"] in failed:
+                continue
+            header = ROOT / entry.get("header", "none")
+            what = [entry.get("hypernet"), header.read_text() if header.is_file() else ""]
+            add(entry["name"], entry["family"], seed, [slug(entry["name"])],
+                {**common, "evaluate-every": 0, "report-every": 10, **budget, **entry.get("options", {}), "seed": seed}, what)
+    return runs
+
+
+def run_all(runs):
+    rank, size = int(os.environ.get("OMPI_COMM_WORLD_RANK", 0)), int(os.environ.get("OMPI_COMM_WORLD_SIZE", 1))
+    mine = [run for i, run in enumerate(runs) if i % size == rank]
+    for number, run in enumerate(mine):
+        if (run["folder"] / "result.json").exists():
+            continue
+        print(f"[{number + 1} of {len(mine)}] {run['name']}, seed {run['seed']}", flush=True)
+        run["folder"].mkdir(parents=True, exist_ok=True)
+        with open(run["folder"] / "run.log", "a") as log:
+            code = subprocess.run(run["command"], stdout=log, stderr=log).returncode
+        if code != 0:
+            lines = (run["folder"] / "run.log").read_text().strip().splitlines()
+            print(f"    failed: {lines[-1] if lines else code}", flush=True)
+
+
+def losses(folder):
+    """Of a step told twice, the later line counts; seconds go on behind a break."""
+    points, offset, last = {}, 0, 0
+    path = folder / "log.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # cut off when the program was killed
+        if "loss" not in entry:
+            continue
+        if entry["seconds"] < last:
+            offset += last
+        last = entry["seconds"]
+        points[entry["step"]] = [entry["step"], entry["loss"], round(offset + entry["seconds"], 3)]
+    return [points[step] for step in sorted(points)]
+
+
+def collect(plan, entries, runs, failed, out):
+    """One line for each run, whole or not at all."""
+    lines = [{"plan": {key: plan.get(key) for key in ("title", "base", "options", "budget", "tuning", "claims")}}]
+    for entry in entries:
+        if entry["name"] in failed:
+            lines.append({"name": entry["name"], "family": entry["family"], "failed": failed[entry["name"]]})
+    about = {entry["name"]: {"about": entry.get("about"), "hypernet": entry.get("hypernet")} for entry in entries}
+    for run in runs:
+        line = {"name": run["name"], "family": run["family"], "seed": run["seed"], **about.get(run["name"], {})}
+        result = run["folder"] / "result.json"
+        if result.exists():
+            line |= {**json.loads(result.read_text()), "seed": run["seed"], "loss": losses(run["folder"])}
+        else:
+            log = run["folder"] / "run.log"
+            said = log.read_text().strip().splitlines() if log.exists() else []
+            line["failed"] = said[-1] if said else "not run yet"
+        lines.append(line)
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (out / "results.jsonl.part").write_text(text)
+    os.replace(out / "results.jsonl.part", out / "results.jsonl")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/compare", description="Compares architectures of hypernetworks.")
+    parser.add_argument("--quick", action="store_true", help="bench/compare/quick.json")
+    parser.add_argument("--plan", help="a plan; default: bench/compare/full.json")
+    parser.add_argument("--with", dest="own", action="append", default=[], metavar="HEADER:TYPE", help="one more architecture")
+    parser.add_argument("--out", help="folder; default: build/compare/<the plan's name>")
+    parser.add_argument("--run", action="store_true", help="only the runs, of programs that are built")
+    parser.add_argument("--no-report", action="store_true", help="results.jsonl alone")
+    options = parser.parse_args()
+    path = pathlib.Path(options.plan) if options.plan else ROOT / "bench/compare" / ("quick.json" if options.quick else "full.json")
+    try:
+        plan = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        stop(f"{path}: {error}")
+    for needed in ("base", "budget", "architectures"):
+        if needed not in plan:
+            stop(f"{path}: '{needed}' is missing")
+    out = pathlib.Path(options.out or ROOT / "build/compare" / path.stem).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    entries = architectures_of(plan)
+    for own in options.own:
+        header, _, kind = own.rpartition(":")
+        if not header:
+            stop(f"--with {own}: expected HEADER:TYPE")
+        entries.append({"name": kind, "family": kind, "header": str(pathlib.Path(header).resolve()), "type": kind})
+    failed = {} if options.run else build(plan, entries, out)
+    for name, sentence in failed.items():
+        print(f"{name}: left out: {sentence}")
+    runs = runs_of(plan, entries, out, failed)
+    run_all(runs)
+    if options.run:
+        return
+    collect(plan, entries, runs, failed, out)
+    print(out / "results.jsonl")
+    if not options.no_report:
+        subprocess.run([ROOT / "tools/report", out / "results.jsonl", "--out", out / "report.html"], check=True)
+
+
+if __name__ == "__main__":
+    main()
