@@ -3,6 +3,7 @@
 // What is learnt from: documents with questions and answers, made up or from JSON lines, each by its number.
 //   {"context": "Mirlan lives in Orsa.", "questions": [{"question": "Where does Mirlan live?", "answer":
 //   "Orsa"}]}
+// An example may have an adapter that is known ("adapter": a folder or file), for `reconstruction`.
 // A question may have what a teacher said: "teacher": {"ids": [...], "logs": [...]}, as `teach` writes it.
 #pragma once
 
@@ -27,6 +28,7 @@ struct Example {
   std::string document;
   std::vector<Question> questions;
   std::vector<Question> otherwise = {};  ///< what is asked, in other words, where there are such
+  std::string adapter = {};              ///< a path, where one is known
 };
 
 /// For training by number; for tests those that training never shows, where there are such.
@@ -38,7 +40,8 @@ class Examples {
       if (line.empty()) return;
       const std::string where = plan.data + ": line " + std::to_string(number);
       examples_.push_back(from_json(line, where));
-      check(plan.pipeline == "pretraining" || !examples_.back().questions.empty(),
+      const bool asks = plan.pipeline != "pretraining" && plan.pipeline != "reconstruction";
+      check(!asks || !examples_.back().questions.empty(),
             [&] { return Error("no questions", where, "'questions', a list of one or more", "none"); });
     });
     check(!examples_.empty(), [&] { return Error("no examples", plan.data, "a line or more", "none"); });
@@ -119,6 +122,7 @@ class Examples {
     const auto fields = parse_json(std::as_bytes(std::span(line)), where);
     const JsonObject json(fields, where);
     Example example{json.get<std::string>("context"), {}};
+    if (json.contains("adapter")) example.adapter = json.get<std::string>("adapter");
     if (!json.contains("questions")) return example;  // pretraining asks nothing
     const auto& questions = json.fields().at("questions");
     check(questions.is_array(),

@@ -9,6 +9,7 @@
 #include <hyperblocks/io/save_decoder.hpp>
 #include <hyperblocks/text/train_bpe.hpp>
 #include <hyperblocks/train/lora_writer.hpp>
+#include <hyperblocks/train/reconstruction.hpp>
 #include <hyperblocks/train/teaching_course.hpp>
 
 #include <train_base.hpp>
@@ -145,9 +146,24 @@ hb::TeachingOptions teaching_options(const Plan& plan) {
           .l2 = plan.l2};
 }
 
+using System = hb::example::System<Model, train_net, train_net_context>;
+using Net = System::Net;
+
+/// From what an earlier stage made, or from nothing, to what --out receives.
+template <class Course, class Test>
+void train_net_by(const Run& run, const Course& course, Test test) {
+  const auto start = [&] {
+    if (!run.plan.start.empty()) return hb::loaded_hypernet<Net>(run.cpu, run.plan.start);
+    hb::Random random(run.plan.seed);
+    return System::initial(run.cpu, random);
+  };
+  run_training(run.cpu, run.plan, run.peers, course, start(), test, [&](const auto& trained) {
+    hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
+                           {.context = train_net_context, .chunk = run.plan.piece});
+  });
+}
+
 void train_hypernet(const Run& run) {
-  using System = hb::example::System<Model, train_net, train_net_context>;
-  using Net = System::Net;
   const auto& [cpu, plan, examples, peers] = run;
   const Frozen frozen(run);
   const System system{frozen.setting};
@@ -158,24 +174,38 @@ void train_hypernet(const Run& run) {
       topics.push_back({system.read(run.cpu, topic.texts, &random), std::move(topic.lessons)});
     return topics;
   };
-  const auto start = [&] {
-    if (!run.plan.start.empty()) return hb::loaded_hypernet<Net>(run.cpu, run.plan.start);
-    hb::Random random(run.plan.seed);
-    return System::initial(run.cpu, random);
-  };
   const hb::TeachingCourse<System, decltype(pose)> course{system, frozen.model,           frozen.positions,
                                                           pose,   teaching_options(plan), System::mean};
-  run_training(
-      cpu, plan, peers, course, start(),
-      [&](const auto& trained) -> std::optional<hb::example::Score> {
-        if (!run.examples.has_held_out()) return {};
-        return hb::example::held_out_score(
-            run.cpu, system.setting, hb::example::Written<System>{run.cpu, system, trained}, run.examples);
-      },
-      [&](const auto& trained) {
-        hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
-                               {.context = train_net_context, .chunk = run.plan.piece});
-      });
+  train_net_by(run, course, [&](const auto& trained) -> std::optional<hb::example::Score> {
+    if (!run.examples.has_held_out()) return {};
+    return hb::example::held_out_score(run.cpu, system.setting,
+                                       hb::example::Written<System>{run.cpu, system, trained}, run.examples);
+  });
+}
+
+/// Adapters that are known, each read once.
+void train_reconstruction(const Run& run) {
+  const Frozen frozen(run);
+  const System system{frozen.setting};
+  const hb::AdapterBase base(run.plan.base);
+  std::map<std::string, hb::HostAdapter> adapters;
+  const auto adapter_of = [&](const Example& example) {
+    hb::check(!example.adapter.empty(), [&] {
+      return hb::Error("no adapter is known", run.plan.data, "'adapter' in every line", example.document);
+    });
+    const auto [found, is_new] = adapters.try_emplace(example.adapter);
+    if (is_new) found->second = hb::read_adapter(example.adapter, &base);
+    return &found->second;
+  };
+  const auto pose = [&](std::uint64_t number) {
+    hb::Random random = hb::Random::of(~run.plan.seed, number);
+    std::vector<hb::KnownAdapter<System::Document>> known;
+    for (const Example& example : hb::example::examples_of_batch(run.plan, run.examples, number))
+      known.push_back({system.read(run.cpu, std::span(&example.document, 1), &random), adapter_of(example)});
+    return known;
+  };
+  const hb::ReconstructionCourse<System, decltype(pose)> course{system, pose};
+  train_net_by(run, course, [](const auto&) { return std::optional<hb::example::Score>(); });
 }
 
 /// Plain fine-tuning of an adapter on all that is asked.
@@ -207,13 +237,12 @@ void train_lora(const Run& run) {
 
 /// What the hypernetwork in --out has learnt: `evaluate` or `needle-map`.
 void evaluate(const Run& run) {
-  using System = hb::example::System<Model, train_net, train_net_context>;
   const Frozen frozen(run);
   const System system{frozen.setting};
   const std::filesystem::path out = run.plan.out;
-  std::optional<System::Net::Params> params;
+  std::optional<Net::Params> params;
   const bool map = run.plan.pipeline == "needle-map";
-  if (map || hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<System::Net>(run.cpu, out);
+  if (map || hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<Net>(run.cpu, out);
   hb::make_folder(out);
   if (map) {
     const hb::example::NeedleMap<System> needles{run.cpu, system, *params};
@@ -263,6 +292,8 @@ int main(int count, char** arguments) {
       train_lora(run);
     else if (plan.pipeline == "evaluate" || plan.pipeline == "needle-map")
       evaluate(run);
+    else if (plan.pipeline == "reconstruction")
+      train_reconstruction(run);
     else if (plan.pipeline == "teach")
       write_lessons(run);
     else

@@ -13,13 +13,14 @@ inline void add_pipeline(CLI::App& app, Plan& plan) {
   app.add_option(
          "pipeline", plan.pipeline,
          "language: the base, from nothing. For a hypernetwork: pretraining (says its documents again, and "
-         "their ends), questions, distillation (what the base says with the document before it); teach: "
-         "writes that down for a distillation. lora: an adapter, without a hypernetwork. What the "
-         "hypernetwork in --out has learnt: evaluate (beside the document in the context and adapters "
-         "tuned in --steps steps), needle-map (how many needles it finds at every length and depth)")
+         "their ends), questions, distillation (what the base says with the document before it), "
+         "reconstruction (the adapters that a file of JSON lines names); teach: writes down what a "
+         "distillation needs. lora: an adapter, without a hypernetwork. What the hypernetwork in --out has "
+         "learnt: evaluate (beside the document in the context and adapters tuned in --steps steps), "
+         "needle-map (how many needles it finds at every length and depth)")
       ->required()
-      ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "teach", "lora",
-                             "evaluate", "needle-map"}));
+      ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "reconstruction",
+                             "teach", "lora", "evaluate", "needle-map"}));
 }
 
 inline void add_options(CLI::App& app, Plan& plan) {

@@ -283,11 +283,12 @@ TEST_CASE("losses of factors and their gradients") {
   check(0.3 * means([](double x, double) { return x * x; }) / 2,
         [&] { return hb::factor_l2<Frozen>(cpu, 0.3, updates(), dupdates()); });
   check(means([](double x, double y) { return std::abs(x - y); }) / linears / 2,
-        [&] { return hb::factor_distance<Frozen>(cpu, updates(), aim.updates<Frozen>(), dupdates()); });
+        [&] { return hb::factor_distance<Frozen>(cpu, 1, updates(), aim.updates<Frozen>(), dupdates()); });
   using Other = hb::Adapter<base, hb::AdapterSpec{.rank = 3}, double, Cpu>;
   const Other other(cpu);
-  CHECK_THROWS_WITH_AS((void)hb::factor_distance<Frozen>(cpu, updates(), other.updates<Frozen>(), dupdates()),
-                       doctest::Contains("different structure"), hb::Error);
+  CHECK_THROWS_WITH_AS(
+      (void)hb::factor_distance<Frozen>(cpu, 1, updates(), other.updates<Frozen>(), dupdates()),
+      doctest::Contains("different structure"), hb::Error);
 }
 
 TEST_CASE("lessons that do not fit are refused") {

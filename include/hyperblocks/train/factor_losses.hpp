@@ -80,9 +80,10 @@ double factor_l2(typename Model::Device& device, double weight,
   return loss;
 }
 
-/// Reconstruction: mean over linears of (mean |A - A*| + mean |B - B*|) / 2; dupdates become the gradient.
+/// Reconstruction: weight * mean over linears of (mean |A - A*| + mean |B - B*|) / 2; dupdates become the
+/// gradient.
 template <class Model>
-double factor_distance(typename Model::Device& device,
+double factor_distance(typename Model::Device& device, double weight,
                        const typename Model::template Updates<const typename Model::Scalar>& updates,
                        const typename Model::template Updates<const typename Model::Scalar>& wanted,
                        const typename Model::template Updates<typename Model::Scalar>& dupdates) {
@@ -92,7 +93,7 @@ double factor_distance(typename Model::Device& device,
   detail::each_factor(
       [&](const auto& factor, const auto& aim, const auto& dfactor) {
         const auto x = detail::numbers_of(factor);
-        const double share = 1 / (2 * linears * static_cast<double>(x.size()));
+        const double share = weight / (2 * linears * static_cast<double>(x.size()));
         loss += share * ops::l1_distance<Scalar>(device, x, detail::numbers_of(aim), share,
                                                  detail::numbers_of(dfactor), Write::assign);
       },
