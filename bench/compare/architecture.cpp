@@ -88,7 +88,7 @@ nlohmann::ordered_json run(Cpu& cpu, Plan& plan, const Budget& budget) {
   hb::Random random(plan.seed);
   nlohmann::ordered_json result;
   const auto finish = [&](const System::Net::Params& params) {
-    result = compare::Exam(cpu, base.setting, hb::example::Written<System>{cpu, system, params}).run();
+    result = compare::examined(cpu, base.setting, hb::example::Written<System>{cpu, system, params});
     result["generation"] = compare::generation_costs(cpu, system, params);
     result["parameters"] = hb::count(params);
   };

@@ -20,7 +20,7 @@ nlohmann::ordered_json run(hb::Cpu& cpu, const Plan& plan, const std::string& na
   const auto& setting = base.setting;
   const hb::example::ContextTeacher<Model> teacher{setting};
   using Group = std::span<const Example>;
-  const auto examined = [&](const auto& way) { return compare::Exam(cpu, setting, way).run(); };
+  const auto examined = [&](const compare::Way& way) { return compare::examined(cpu, setting, way); };
   const auto tuned = [&](auto lessons) {
     return examined(hb::example::Tuned<Model, lora_rank>{
         cpu, setting, {.steps = plan.steps, .rate = plan.rate, .seed = plan.seed}, lessons});

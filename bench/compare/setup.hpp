@@ -4,10 +4,7 @@
 // what came of a run.
 #pragma once
 
-#include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
-
-#include <compare_base.hpp>
 
 #include <command_line.hpp>
 #include <train/options.hpp>
@@ -15,8 +12,6 @@
 #include "exam.hpp"
 
 namespace hyperblocks::compare {
-
-using Model = Decoder<compare_base, float, Cpu>;
 
 struct Base {
   Base(Cpu& cpu, const Plan& plan)
@@ -27,7 +22,7 @@ struct Base {
   example::Conversation conversation;
   Model::Params model;
   Model::Positions positions;
-  Setting<Model> setting;
+  Setting setting;
 };
 
 /// Written whole or not at all: where it is, the run is done.
