@@ -29,11 +29,34 @@ def read_log(folder):
     return sorted(losses.items()), sorted(shares.items())
 
 
+def needle_map(folder):
+    """Depth against length, each cell with its share of needles that were found."""
+    rows = json.loads((pathlib.Path(folder) / "needle_map.json").read_text())
+    bins = len(rows[0]["right"])
+    shares = [[100 * row["right"][i] / row["cases"] for row in rows] for i in range(bins)]
+    figure, axes = plt.subplots(figsize=(1.2 + 0.75 * len(rows), 3.4), layout="constrained")
+    axes.grid(False)
+    image = axes.imshow(shares, vmin=0, vmax=100, aspect="auto", cmap="viridis")
+    for i, line in enumerate(shares):
+        for j, share in enumerate(line):
+            axes.text(j, i, f"{share:.0f}", ha="center", va="center", fontsize=7, color="white" if share < 60 else "black")
+    axes.set(xticks=range(len(rows)), xticklabels=[f"{row['tokens']:.0f}" for row in rows], xlabel="tokens of the text",
+             yticks=range(bins), yticklabels=[f"{100 * i // bins} %" for i in range(bins)], ylabel="depth of the needle")
+    figure.colorbar(image, label=f"found of {rows[0]['cases']}, %")
+    return figure
+
+
 def main():
     parser = argparse.ArgumentParser(description="Draws the logs of examples/train.")
     parser.add_argument("--out", required=True, help="*.svg")
+    parser.add_argument("--needles", action="store_true", help="the needle_map.json of one folder in place of logs")
     parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER")
     options = parser.parse_args()
+    if options.needles:
+        if len(options.runs) != 1:
+            parser.error("--needles draws one folder")
+        needle_map(options.runs[0]).savefig(options.out, metadata={"Date": None})
+        return
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for run in options.runs:
         name, _, folder = run.rpartition("=")

@@ -154,12 +154,17 @@ def accuracy(entries, looks, kinds):
     return figure.update_layout(barmode="group", yaxis={"title": "right answers, %", "range": [0, 102]})
 
 
+def smooth(losses, reach=4):
+    """The mean of each with those around it: single reports are of a few steps only."""
+    return [statistics.mean(losses[max(0, i - reach):i + reach + 1]) for i in range(len(losses))]
+
+
 def loss_curves(entries, looks, at, title):
     figure = go.Figure()
     for entry in entries:
         for run in entry.runs:
             if run.get("loss"):
-                figure.add_scatter(x=[point[at] for point in run["loss"]], y=[point[1] for point in run["loss"]], name=entry.name,
+                figure.add_scatter(x=[point[at] for point in run["loss"]], y=smooth([point[1] for point in run["loss"]]), name=entry.name,
                                    legendgroup=entry.name, showlegend=run is entry.runs[0], mode="lines",
                                    line={**looks.line(entry), "width": 1.5},
                                    hovertemplate=f"%{{x}} {title}: loss %{{y:.3f}}<extra>{entry.name}, seed {run['seed']}</extra>")
@@ -198,7 +203,7 @@ def against_length(entries, looks, points_of, title, hover, log=True):
 
 
 def heat_map(entry):
-    """Needles found, by length and depth, of all seeds together."""
+    """Needles found, by length and depth, of all seeds together; none of an entry that finds nothing."""
     cells = {}
     for run in entry.runs:
         for row in run.get("needle", []):
@@ -207,7 +212,7 @@ def heat_map(entry):
                 right[i] += found
                 asked[i] += row["cases"]
     lengths = sorted(cells)
-    if not lengths:
+    if not any(any(right) for right, _ in cells.values()):
         return None
     bins = len(cells[lengths[0]][0])
     shares = [[100 * cells[length][0][i] / cells[length][1][i] for length in lengths] for i in range(bins)]
@@ -348,7 +353,7 @@ def sections(plan, entries, kernels):
         yield "Claims", "Yes: every seed of one is beyond every seed of the other.", claims
     yield "Right answers", "About people whom no training has met. Bars: the middle of all seeds, with the least and the most.", [
         ("By kind of question", accuracy(entries, looks, kinds))]
-    yield "Training", "What all were given: the same base, the same documents in the same order for a seed, the same budget.", [
+    yield "Training", "The same base, the same documents in the same order for a seed, the same budget. Each point is the mean of nine reports.", [
         ("Loss by step", loss_curves(entries, looks, 0, "step")), ("Loss by time", loss_curves(entries, looks, 2, "seconds"))]
     yield "Quality and what it costs", "Up and to the left is better; nothing beats what lies on the dotted line.", [
         ("Against bytes that are kept of a document", pareto(entries, looks, first, "bytes_kept", "bytes")),
@@ -363,7 +368,9 @@ def sections(plan, entries, kernels):
         ("Scratch memory of a generation", against_length(
             entries, looks, lambda entry: entry.generation("scratch"), "bytes", "%{x} tokens: %{y:.3g} bytes"))]
     maps = [(entry.name, heat_map(entry)) for entry in entries if entry.runs]
-    yield "Where the needle lies", "Of all seeds together.", [(name, figure) for name, figure in maps if figure is not None]
+    blind = [name for name, figure in maps if figure is None]
+    yield ("Where the needle lies", "Of all seeds together." + (f" Nothing is found by: {html.escape(', '.join(blind))}." if blind else ""),
+           [(name, figure) for name, figure in maps if figure is not None])
     drawn = [f'<figure><figcaption>{html.escape(entry.name)}</figcaption>{drawing(entry)}</figure>' for entry in entries if entry.about]
     if drawn:
         yield "What each of them is", "", f'<div class="drawings">{"".join(drawn)}</div>'

@@ -26,8 +26,9 @@ nlohmann::ordered_json generation_costs(Cpu& cpu, const System& system,
   const example::Written<System> way{cpu, system, params};
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Index lines : setting.plan.lengths) {
-    const Example example = about_needle(0, lines, 0);
-    nlohmann::ordered_json row = {{"lines", lines}, {"tokens", setting.conversation.size(example.document)}};
+    std::uint64_t number = 0;  // each time another document of the same length
+    const auto text = [&] { return about_needle(number++, lines, 0); };
+    nlohmann::ordered_json row = {{"lines", lines}, {"tokens", setting.conversation.size(text().document)}};
     try {
       double bytes = 0;
       const auto once = [&] { return way(std::span(&example, 1), [](const std::string&, const auto&) {}); };

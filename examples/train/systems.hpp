@@ -66,20 +66,29 @@ struct System<Model, spec, context> : TextToLoraWriter<TextToLora<Model, spec>> 
   using Net = TextToLora<Model, spec>;
   const Setting<Model>& setting;
   static constexpr MeanOver mean = MeanOver::lessons;
-  mutable std::map<std::string, std::vector<float>> known = {};  ///< the base does not change
-
   explicit System(const Setting<Model>& base) : setting(base) {}
 
   static typename Net::Params initial(Cpu& cpu, Random& random) { return initialised<Net>(cpu, random); }
 
-  std::vector<float> read(Cpu& cpu, std::span<const std::string> texts, Random*) const {
-    const auto [found, is_new] = known.try_emplace(texts.front());
-    if (is_new)
-      found->second = embed<Model>(cpu, setting.model, setting.positions,
-                                   setting.conversation.description(texts.front(), Model::spec.positions),
-                                   {.pooling = Pooling::last});
+  /// In training a description comes again and again, and the base does not change.
+  std::vector<float> read(Cpu& cpu, std::span<const std::string> texts, Random* random) const {
+    if (random == nullptr) return embedding(cpu, texts.front());
+    if (known_.size() > most_known) known_.clear();
+    const auto [found, is_new] = known_.try_emplace(texts.front());
+    if (is_new) found->second = embedding(cpu, texts.front());
     return found->second;
   }
+
+ private:
+  static constexpr std::size_t most_known = 1 << 16;
+
+  std::vector<float> embedding(Cpu& cpu, const std::string& text) const {
+    return embed<Model>(cpu, setting.model, setting.positions,
+                        setting.conversation.description(text, Model::spec.positions),
+                        {.pooling = Pooling::last});
+  }
+
+  mutable std::map<std::string, std::vector<float>> known_ = {};
 };
 
 }  // namespace hyperblocks::example

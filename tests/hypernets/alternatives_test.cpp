@@ -79,7 +79,8 @@ struct Subject {
     Net::forward(cpu, params, input(), written(params, y.view()), &tape);
     const auto direction = written(params, std::as_const(dy).view());
     if constexpr (pooled)
-      Net::backward(cpu, params, tape, direction, dx, gradients, write);
+      Net::backward(cpu, params, tape, direction, wants_dx ? dx.view() : hb::View<S, Cpu, dyn, base.hidden>{},
+                    gradients, write);
     else
       Net::backward(cpu, params, tape, direction, {}, gradients, write);
   }
@@ -91,6 +92,7 @@ struct Subject {
   }
 
   hb::Random random;
+  bool wants_dx = true;
   typename Net::Params params;
   typename Net::Gradients gradients;
   hb::Tensor<S, Cpu, dyn, base.hidden> x, dx;
@@ -113,6 +115,12 @@ void check_gradients() {
   if constexpr (Subject<Net>::pooled) {
     const std::span<double> read = subject.x.span().subspan(0, subject.dx.span().size());
     CHECK(hb::test::gradient_error(cpu, subject, read, subject.dx.span()) < 1e-7);
+    Subject<Net> alone(cpu);  // what reads the base's states, which do not learn
+    alone.wants_dx = false;
+    alone.train(cpu, hb::Write::assign);
+    hb::visit([](const std::string&, auto& gradient,
+                 auto& same) { CHECK(std::ranges::equal(gradient.span(), same.span())); },
+              subject.gradients, alone.gradients);
   }
 }
 

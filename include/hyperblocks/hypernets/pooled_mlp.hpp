@@ -56,8 +56,8 @@ struct PooledMlp {
     const auto dread = take<Scalar, dyn, hidden>(device, dx.rows());
     for (Index i = 0; i < layers; ++i) {
       ops::scale<Scalar>(device, spec.scale, of_layer(dy, i), dscaled);
-      Layer::backward(device, params[at(i)], tape[at(i)], dscaled, i == 0 ? dx : dread, gradients[at(i)],
-                      write);
+      const InputGradient read = !dx || i == 0 ? dx : InputGradient(dread);
+      Layer::backward(device, params[at(i)], tape[at(i)], dscaled, read, gradients[at(i)], write);
       if (dx && i > 0) ops::add<Scalar>(device, dx, dread, dx);
     }
   }
