@@ -46,10 +46,34 @@ def base_of(folder):
             "inner": config["intermediate_size"]}
 
 
+def with_field(path, value):
+    """{"a": {"b": value}} of "a.b"."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+def swept(entry):
+    """An entry with `each` is one entry for each value of each field, which is one of the hypernet or, behind "options.", of the options."""
+    if "each" not in entry:
+        return [entry]
+    rest = {key: value for key, value in entry.items() if key != "each"}
+    found = []
+    for path, values in entry["each"].items():
+        for value in values:
+            variant = {**rest, "name": f"{entry.get('like')}: {path.split('.')[-1]} {value}"}
+            if path.startswith("options."):
+                variant["options"] = merged(rest.get("options", {}), with_field(path.removeprefix("options."), value))
+            else:
+                variant["change"] = merged(rest.get("change", {}), with_field(path, value))
+            found.append(variant)
+    return found
+
+
 def architectures_of(plan):
     """Every entry with all that it is `like`."""
     known = {}
-    for entry in plan["architectures"]:
+    for entry in (variant for entry in plan["architectures"] for variant in swept(entry)):
         name = entry.get("name") or stop("an architecture of the plan has no name")
         if slug(name) in map(slug, known):
             stop(f"two architectures are called '{name}'")
@@ -66,6 +90,10 @@ def architectures_of(plan):
             stop(f"'{name}' has a hypernet, or a header and its type")
         whole.setdefault("family", name)
         known[name] = whole
+    programs = {}  # variants that differ in their options alone are one program
+    for entry in known.values():
+        what = json.dumps([entry.get(key) for key in ("hypernet", "header", "type")], sort_keys=True)
+        entry["program"] = programs.setdefault(what, slug(entry["name"]))
     return list(known.values())
 
 
@@ -80,8 +108,7 @@ def build(plan, entries, out):
     """Programs in out/build; a sentence for each architecture that has none."""
     base = base_of(plan["base"])
     lines = []
-    for entry in entries:
-        name = slug(entry["name"])
+    for name, entry in {entry["program"]: entry for entry in reversed(entries)}.items():
         if "hypernet" in entry:
             path = out / "nets" / name / "hypernet.json"
             write_if_new(path, json.dumps({"format": 1, "base": base, **entry["hypernet"]}, indent=1) + "\n")
@@ -104,8 +131,8 @@ def build(plan, entries, out):
     text = log.read_text()
     failed = {}
     for entry in entries:
-        if not (folder / slug(entry["name"])).exists() or f"architecture_{slug(entry['name'])}.dir" in failures(text):
-            failed[entry["name"]] = sentence_about(slug(entry["name"]), text)
+        if not (folder / entry["program"]).exists() or f"architecture_{entry['program']}.dir" in failures(text):
+            failed[entry["name"]] = sentence_about(entry["program"], text)
     if not (folder / "baselines").exists():
         stop(f"the baselines do not compile: {log}")
     return failed
@@ -150,7 +177,7 @@ def runs_of(plan, entries, out, failed):
                 continue
             header = ROOT / entry.get("header", "none")
             what = [entry.get("hypernet"), header.read_text() if header.is_file() else ""]
-            add(entry["name"], entry["family"], seed, [slug(entry["name"])],
+            add(entry["name"], entry["family"], seed, [entry["program"]],
                 {**common, "evaluate-every": 0, "report-every": 10, **budget, **entry.get("options", {}), "seed": seed}, what)
     return runs
 
@@ -234,7 +261,7 @@ def main():
         header, _, kind = own.rpartition(":")
         if not header:
             stop(f"--with {own}: expected HEADER:TYPE")
-        entries.append({"name": kind, "family": kind, "header": str(pathlib.Path(header).resolve()), "type": kind})
+        entries.append({"name": kind, "family": kind, "program": slug(kind), "header": str(pathlib.Path(header).resolve()), "type": kind})
     failed = {} if options.run else build(plan, entries, out)
     for name, sentence in failed.items():
         print(f"{name}: left out: {sentence}")
