@@ -30,13 +30,15 @@ nlohmann::ordered_json generation_costs(Cpu& cpu, const System& system,
     const auto text = [&] { return about_needle(number++, lines, 0); };
     nlohmann::ordered_json row = {{"lines", lines}, {"tokens", setting.conversation.size(text().document)}};
     try {
-      double bytes = 0;
-      const auto once = [&] { return way(std::span(&example, 1), [](const std::string&, const auto&) {}); };
+      const auto once = [&] {
+        const Example example = text();
+        return way(std::span(&example, 1), [](const std::string&, const auto&) {});
+      };
       cpu.work() = {};
       cpu.arena().forget_peak();
-      bytes = once().bytes;
+      row["adapter"] = once().bytes;
       row["operations"] = cpu.work().operations, row["bytes"] = cpu.work().bytes;
-      row["scratch"] = cpu.arena().peak(), row["adapter"] = bytes;
+      row["scratch"] = cpu.arena().peak();
       std::vector<double> seconds;
       for (int i = 0; i < 9; ++i) seconds.push_back(once().seconds);
       row["seconds"] = spread_of(std::move(seconds));
