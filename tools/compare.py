@@ -21,6 +21,12 @@ def stop(sentence):
     sys.exit(f"tools/compare: {sentence}")
 
 
+def check_keys(given, known, where):
+    for key in given:
+        if key not in known:
+            stop(f"{where}: '{key}' is not known; known are {', '.join(sorted(known))}")
+
+
 def slug(name):
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
@@ -38,8 +44,10 @@ def base_of(folder):
     path = ROOT / folder / "config.json"
     try:
         config = json.loads(path.read_text())
-    except OSError as error:
-        stop(f"no base: {error}")
+        if not (path.parent / "model.safetensors").exists():
+            stop(f"no base: {path.parent} has no model.safetensors")
+    except (OSError, json.JSONDecodeError) as error:
+        stop(f"no base: {path}: {error}")
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     return {"hidden": hidden, "layers": config["num_hidden_layers"], "heads": heads,
             "kv_heads": config.get("num_key_value_heads", heads), "head_width": config.get("head_dim", hidden // heads),
@@ -75,19 +83,25 @@ def architectures_of(plan):
     known = {}
     for entry in (variant for entry in plan["architectures"] for variant in swept(entry)):
         name = entry.get("name") or stop("an architecture of the plan has no name")
+        check_keys(entry, {"name", "family", "hypernet", "header", "type", "options", "about", "like", "change"}, f"'{name}'")
         if slug(name) in map(slug, known):
             stop(f"two architectures are called '{name}'")
         if "like" in entry:
             if entry["like"] not in known:
                 stop(f"'{name}' is to be like '{entry['like']}', which does not stand before it")
             like = known[entry["like"]]
-            whole = merged({key: like[key] for key in ("family", "hypernet", "options", "about") if key in like},
+            whole = merged({key: value for key, value in like.items() if key != "name"},
                            {key: value for key, value in entry.items() if key not in ("like", "change")})
-            whole["hypernet"] = merged(like.get("hypernet", {}), entry.get("change", {}))
+            if "change" in entry and "hypernet" not in like:
+                stop(f"'{name}' changes a hypernet that '{entry['like']}' does not have")
+            if "change" in entry:
+                whole["hypernet"] = merged(like["hypernet"], entry["change"])
         else:
             whole = copy.deepcopy(entry)
         if ("hypernet" in whole) == ("header" in whole):
             stop(f"'{name}' has a hypernet, or a header and its type")
+        if "header" in whole and "type" not in whole:
+            stop(f"'{name}' has a header and no type")
         whole.setdefault("family", name)
         known[name] = whole
     programs = {}  # variants that differ in their options alone are one program
@@ -104,6 +118,14 @@ def write_if_new(path, text):
         path.write_text(text)
 
 
+def header_of(entry):
+    """A path from the repository's root, or one of bench/compare."""
+    for folder in (ROOT, ROOT / "bench/compare"):
+        if (folder / entry["header"]).is_file():
+            return folder / entry["header"]
+    stop(f"'{entry['name']}': there is no header {entry['header']}")
+
+
 def build(plan, entries, out):
     """Programs in out/build; a sentence for each architecture that has none."""
     base = base_of(plan["base"])
@@ -114,9 +136,7 @@ def build(plan, entries, out):
             write_if_new(path, json.dumps({"format": 1, "base": base, **entry["hypernet"]}, indent=1) + "\n")
             lines.append(f'hyperblocks_add_architecture(NAME {name} HYPERNET "{path}")')
         else:
-            header = ROOT / entry["header"]
-            header = header if header.exists() else entry["header"]  # one of bench/compare
-            lines.append(f'hyperblocks_add_architecture(NAME {name} HEADER "{header}" TYPE {entry["type"]})')
+            lines.append(f'hyperblocks_add_architecture(NAME {name} HEADER "{header_of(entry)}" TYPE {entry["type"]})')
     write_if_new(out / "programs.cmake", "\n".join(lines) + "\n")
     folder = out / "build"
     log = out / "build.log"
@@ -175,8 +195,7 @@ def runs_of(plan, entries, out, failed):
         for entry in entries:
             if entry["name"] in failed:
                 continue
-            header = ROOT / entry.get("header", "none")
-            what = [entry.get("hypernet"), header.read_text() if header.is_file() else ""]
+            what = [entry.get("hypernet"), entry.get("type"), header_of(entry).read_text() if "header" in entry else ""]
             add(entry["name"], entry["family"], seed, [entry["program"]],
                 {**common, "evaluate-every": 0, "report-every": 10, **budget, **entry.get("options", {}), "seed": seed}, what)
     return runs
@@ -243,6 +262,7 @@ def main():
     parser.add_argument("--plan", help="a plan; default: bench/compare/full.json")
     parser.add_argument("--with", dest="own", action="append", default=[], metavar="HEADER:TYPE", help="one more architecture")
     parser.add_argument("--out", help="folder; default: build/compare/<the plan's name>")
+    parser.add_argument("--build", action="store_true", help="only the programs")
     parser.add_argument("--run", action="store_true", help="only the runs, of programs that are built")
     parser.add_argument("--no-report", action="store_true", help="results.jsonl alone")
     options = parser.parse_args()
@@ -254,17 +274,29 @@ def main():
     for needed in ("base", "budget", "architectures"):
         if needed not in plan:
             stop(f"{path}: '{needed}' is missing")
+    check_keys(plan, {"title", "base", "options", "budget", "seeds", "tuning", "baselines", "architectures", "claims"}, str(path))
+    check_keys(plan["budget"], {"steps", "tokens", "seconds"}, f"{path}: budget")
+    for name in plan.get("baselines", []):
+        if name not in BASELINES:
+            stop(f"{path}: no baseline is called '{name}'; there are {', '.join(BASELINES)}")
     out = pathlib.Path(options.out or ROOT / "build/compare" / path.stem).resolve()
     out.mkdir(parents=True, exist_ok=True)
     entries = architectures_of(plan)
     for own in options.own:
-        header, _, kind = own.rpartition(":")
-        if not header:
+        header, _, kind = own.partition(":")
+        if not header or not kind:
             stop(f"--with {own}: expected HEADER:TYPE")
+        if not pathlib.Path(header).is_file():
+            stop(f"--with {own}: there is no header {header}")
         entries.append({"name": kind, "family": kind, "program": slug(kind), "header": str(pathlib.Path(header).resolve()), "type": kind})
+    base_of(plan["base"])
     failed = {} if options.run else build(plan, entries, out)
     for name, sentence in failed.items():
         print(f"{name}: left out: {sentence}")
+    if options.build:
+        return
+    if not (out / "build/baselines").exists():
+        stop(f"no programs in {out}/build: --build makes them")
     runs = runs_of(plan, entries, out, failed)
     run_all(runs)
     if options.run:

@@ -20,8 +20,6 @@ using hb::example::Plan;
 
 namespace {
 using Model = compare::Model;
-using System = HYPERBLOCKS_ARCHITECTURE<Model>;
-static_assert(compare::is_architecture<System, Model>());
 
 /// A training ends behind so many tokens of lessons, or after so many seconds; 0: after the plan's steps.
 struct Budget {
@@ -30,20 +28,21 @@ struct Budget {
 };
 
 /// The topics of a batch, by its number.
-auto topics_by_number(Cpu& cpu, const Plan& plan, const hb::example::Examples& examples,
+template <class System>
+auto topics_by_number(Cpu& cpu, const compare::Setting& setting, const hb::example::Examples& examples,
                       const System& system) {
   return [&](std::uint64_t number) {
-    hb::Random random = hb::Random::of(~plan.seed, number);
-    std::vector<hb::Topic<System::Document>> topics;
-    const auto batch = hb::example::examples_of_batch(plan, examples, number);
-    for (auto& topic : hb::example::questions_of(system.setting.conversation, batch))
+    hb::Random random = hb::Random::of(~setting.plan.seed, number);
+    std::vector<hb::Topic<typename System::Document>> topics;
+    const auto batch = hb::example::examples_of_batch(setting.plan, examples, number);
+    for (auto& topic : hb::example::questions_of(setting.conversation, batch))
       topics.push_back({system.read(cpu, topic.texts, &random), std::move(topic.lessons)});
     return topics;
   };
 }
 
 /// How many steps the budget has, told by some of them; what is learnt there is forgotten.
-template <class Course>
+template <class System, class Course>
 Index steps_within(Cpu& cpu, const Plan& plan, const Course& course, const Budget& budget) {
   if (budget.tokens == 0 && budget.seconds == 0) return plan.steps;
   hb::Random random(plan.seed);
@@ -75,21 +74,23 @@ Index steps_of(const std::filesystem::path& file, const std::function<Index()>& 
   return steps;
 }
 
+template <class System>
 nlohmann::ordered_json run(Cpu& cpu, Plan& plan, const Budget& budget) {
   const hb::example::Examples examples(plan);
   const compare::Base base(cpu, plan);
   const System system(base.setting);
-  const auto pose = topics_by_number(cpu, plan, examples, system);
+  const auto pose = topics_by_number(cpu, base.setting, examples, system);
   const hb::TeachingCourse<System, decltype(pose)> course{system, base.model, base.positions,
                                                           pose,   {},         System::mean};
   hb::make_folder(plan.out);
   plan.steps = steps_of(std::filesystem::path(plan.out) / "plan.json",
-                        [&] { return steps_within(cpu, plan, course, budget); });
+                        [&] { return steps_within<System>(cpu, plan, course, budget); });
   hb::Random random(plan.seed);
   nlohmann::ordered_json result;
-  const auto finish = [&](const System::Net::Params& params) {
-    result = compare::examined(cpu, base.setting, hb::example::Written<System>{cpu, system, params});
-    result["generation"] = compare::generation_costs(cpu, system, params);
+  const auto finish = [&](const typename System::Net::Params& params) {
+    const hb::example::Written<System> way{cpu, system, params};
+    result = compare::examined(cpu, base.setting, way);
+    result["generation"] = compare::generation_costs(cpu, base.setting, way);
     result["parameters"] = hb::count(params);
   };
   try {
@@ -103,6 +104,14 @@ nlohmann::ordered_json run(Cpu& cpu, Plan& plan, const Budget& budget) {
   result["steps"] = plan.steps, result["seed"] = plan.seed;
   return result;
 }
+/// Nothing of what is not an architecture is compiled: the sentence that says why stands alone.
+template <class System>
+void run_if_whole(Plan& plan, const Budget& budget) {
+  if constexpr (compare::is_architecture<System, Model>()) {
+    Cpu cpu({.threads = plan.threads});
+    compare::write_result(plan, run<System>(cpu, plan, budget));
+  }
+}
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -113,8 +122,6 @@ int main(int count, char** arguments) {
   app.add_option("--tokens", budget.tokens, "of lessons, in place of --steps")
       ->check(CLI::Range(Index{0}, Index{1} << 40));
   app.add_option("--seconds", budget.seconds, "of training, in place of --steps")->check(CLI::Range(0., 1e9));
-  return hb::example::run_program(app, count, arguments, [&] {
-    Cpu cpu({.threads = plan.threads});
-    compare::write_result(plan, run(cpu, plan, budget));
-  });
+  return hb::example::run_program(app, count, arguments,
+                                  [&] { run_if_whole<HYPERBLOCKS_ARCHITECTURE<Model>>(plan, budget); });
 }

@@ -20,10 +20,8 @@ inline nlohmann::ordered_json spread_of(std::vector<double> values) {
 }
 
 template <class System>
-nlohmann::ordered_json generation_costs(Cpu& cpu, const System& system,
-                                        const typename System::Net::Params& params) {
-  const auto& setting = system.setting;
-  const example::Written<System> way{cpu, system, params};
+nlohmann::ordered_json generation_costs(Cpu& cpu, const Setting& setting,
+                                        const example::Written<System>& way) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Index lines : setting.plan.lengths) {
     std::uint64_t number = 0;  // each time another document of the same length

@@ -393,6 +393,19 @@ void check_options(const Options& options) {
 }
 
 /// How many documents of a corpus failed.
+/// What is read of the model that reads is a part of the program, as specs are.
+inline void check_context(const ContextSpec& compiled, const std::string& hypernet) {
+  const auto said = [](const ContextSpec& context) {
+    return std::string(EnumNames<ContextKind>::names[static_cast<std::size_t>(context.kind)]) + ", layers " +
+           std::to_string(context.layers);
+  };
+  const ContextSpec found = read_hypernet(hypernet).context;
+  check(found == compiled, [&] {
+    return Error("the program is compiled for another context", hypernet + ": 'context'", said(compiled),
+                 said(found));
+  });
+}
+
 template <auto base, auto net, ContextSpec context, auto encoder>
 Index run(const Options& options, const Peers& peers) {
   using NetSpec = std::remove_cv_t<decltype(net)>;
@@ -408,6 +421,7 @@ Index run(const Options& options, const Peers& peers) {
                  "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
   });
   check_spec(base, decoder_spec(options.base), options.base);
+  if constexpr (std::same_as<NetSpec, DocToLoraSpec>) check_context(context, options.hypernet);
   if (base_reads && (!options.text.empty() || !options.corpus.empty()))
     if (const std::string meant = read_hypernet(options.hypernet).reader; !meant.empty())
       std::cerr << "note: hypernet.json says that '" << meant

@@ -18,6 +18,7 @@ struct ContextSpec {
   /// all_layers: how many states, 0 for as many as there are layers; the first is the embeddings, the last
   /// has passed the final norm. early_exit: how many layers run before the final norm, 0 for a quarter.
   Index layers = 0;
+  friend bool operator==(const ContextSpec&, const ContextSpec&) = default;
 };
 
 template <class Model_, ContextSpec spec>
