@@ -151,25 +151,21 @@ def build(plan, entries, out):
     text = log.read_text()
     failed = {}
     for entry in entries:
-        if not (folder / entry["program"]).exists() or f"architecture_{entry['program']}.dir" in failures(text):
-            failed[entry["name"]] = sentence_about(entry["program"], text)
+        sentence = sentence_about(entry["program"], text)
+        if sentence or not (folder / entry["program"]).exists():
+            failed[entry["name"]] = sentence or "it does not compile"
     if not (folder / "baselines").exists():
         stop(f"the baselines do not compile: {log}")
     return failed
 
 
-def failures(log):
-    return "\n".join(line for line in log.splitlines() if line.startswith("FAILED:"))
-
-
 def sentence_about(name, log):
-    """What the compiler or the writer of specs says of one program, in a sentence."""
-    parts = [part for part in log.split("FAILED:") if f"architecture_{name}" in part.split("\n")[0]]
-    for part in parts:
-        found = re.search(r"hyperblocks: [^\n]+", part) or re.search(r"error: ([^\n]+)", part)
-        if found:
-            return found.group(0)
-    return "it does not compile"
+    """What the compiler or the writer of specs says of a program that they refuse, in a sentence; else None."""
+    for part in log.split("FAILED:")[1:]:
+        if re.search(rf"architecture_{re.escape(name)}[./]", part.split("\n")[0]):
+            found = re.search(r"hyperblocks: [^\n]+", part) or re.search(r"error: [^\n]+", part)
+            return found.group(0) if found else "it does not compile"
+    return None
 
 
 def runs_of(plan, entries, out, failed):

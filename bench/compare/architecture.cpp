@@ -32,12 +32,9 @@ template <class System>
 auto topics_by_number(Cpu& cpu, const compare::Setting& setting, const hb::example::Examples& examples,
                       const System& system) {
   return [&](std::uint64_t number) {
-    hb::Random random = hb::Random::of(~setting.plan.seed, number);
-    std::vector<hb::Topic<typename System::Document>> topics;
     const auto batch = hb::example::examples_of_batch(setting.plan, examples, number);
-    for (auto& topic : hb::example::questions_of(setting.conversation, batch))
-      topics.push_back({system.read(cpu, topic.texts, &random), std::move(topic.lessons)});
-    return topics;
+    return hb::example::read_topics(cpu, setting.plan, system, number,
+                                    hb::example::questions_of(setting.conversation, batch));
   };
 }
 
@@ -67,10 +64,7 @@ Index steps_of(const std::filesystem::path& file, const std::function<Index()>& 
     return hb::JsonObject(kept, file.string()).get<Index>("steps");
   }
   const Index steps = found();
-  hb::AtomicFile out(file);
-  const std::string text = nlohmann::ordered_json({{"steps", steps}}).dump() + "\n";
-  out.write(std::as_bytes(std::span(text)));
-  out.commit();
+  hb::example::write_json(file, {{"steps", steps}});
   return steps;
 }
 
@@ -104,6 +98,7 @@ nlohmann::ordered_json run(Cpu& cpu, Plan& plan, const Budget& budget) {
   result["steps"] = plan.steps, result["seed"] = plan.seed;
   return result;
 }
+
 /// Nothing of what is not an architecture is compiled: the sentence that says why stands alone.
 template <class System>
 void run_if_whole(Plan& plan, const Budget& budget) {

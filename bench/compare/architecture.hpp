@@ -2,12 +2,7 @@
 // Copyright 2026 The hyperblocks authors
 // What is compared: a template of the base's Model that is a writer (hyperblocks/train/teaching.hpp) and, as
 // the systems of examples/train are, knows how a training begins and what it reads of a text.
-//   template <class Model> struct Mine {
-//     using Model = ...;  using Net = ...;  using Document = ...;  struct Tape {...};  static constexpr
-//     MeanOver mean = ...; explicit Mine(const example::Setting<Model>& setting); static Net::Params
-//     initial(Cpu&, Random&); Document read(Cpu&, std::span<const std::string> texts, Random* in_training)
-//     const; write(...), backward(...);
-//   };
+// bench/compare's page, docs/comparing.md, has its members; examples/own_hypernetwork is one.
 #pragma once
 
 #include <train/systems.hpp>

@@ -127,23 +127,23 @@ class Exam {
 
   /// Of dialogues about other people, with what is known of some documents and without it.
   nlohmann::ordered_json perplexity() {
-    double with = 0;
     constexpr std::uint64_t documents = 8;
-    for (std::uint64_t i = 0; i < documents; ++i) {
-      const Example example = about_world(setting_.plan, i, Asked::told);
-      way_(std::span(&example, 1), [&](const std::string&, const auto& updates) { with += loss(updates); });
-    }
-    return {{"with", std::exp(with / documents)}, {"without", std::exp(loss({}))}};
-  }
-  double loss(const Model::Updates<const float>& updates) const {
     std::vector<Lesson> lessons;
-    for (std::uint64_t i = 0; i < 8; ++i) {
+    for (std::uint64_t i = 0; i < documents; ++i) {
       const Example other = about_world(setting_.plan, ~i, Asked::told);
       lessons.push_back(setting_.conversation.dialogue(other.document, other.questions, false));
     }
     weigh(lessons, MeanOver::labels);
     const LessonBatch<Cpu> batch(cpu_, lessons);
-    return Lessons<Model>{setting_.model, setting_.positions, batch, {}, updates}.loss(cpu_);
+    const auto loss = [&](const Model::Updates<const float>& updates) {
+      return Lessons<Model>{setting_.model, setting_.positions, batch, {}, updates}.loss(cpu_);
+    };
+    double with = 0;
+    for (std::uint64_t i = 0; i < documents; ++i) {
+      const Example example = about_world(setting_.plan, i, Asked::told);
+      way_(std::span(&example, 1), [&](const std::string&, const auto& updates) { with += loss(updates); });
+    }
+    return {{"with", std::exp(with / documents)}, {"without", std::exp(loss({}))}};
   }
 
   Cpu& cpu_;

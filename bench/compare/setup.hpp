@@ -8,6 +8,7 @@
 
 #include <command_line.hpp>
 #include <train/options.hpp>
+#include <train/write_json.hpp>
 
 #include "exam.hpp"
 
@@ -25,12 +26,9 @@ struct Base {
   Setting setting;
 };
 
-/// Written whole or not at all: where it is, the run is done.
+/// Where it is, the run is done.
 inline void write_result(const Plan& plan, const nlohmann::ordered_json& result) {
-  AtomicFile file(std::filesystem::path(plan.out) / "result.json");
-  const std::string text = result.dump(1) + "\n";
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  example::write_json(std::filesystem::path(plan.out) / "result.json", result);
 }
 
 }  // namespace hyperblocks::compare

@@ -392,7 +392,6 @@ void check_options(const Options& options) {
   check_outputs(options);
 }
 
-/// How many documents of a corpus failed.
 /// What is read of the model that reads is a part of the program, as specs are.
 inline void check_context(const ContextSpec& compiled, const std::string& hypernet) {
   const auto said = [](const ContextSpec& context) {
@@ -406,6 +405,7 @@ inline void check_context(const ContextSpec& compiled, const std::string& hypern
   });
 }
 
+/// How many documents of a corpus failed.
 template <auto base, auto net, ContextSpec context, auto encoder>
 Index run(const Options& options, const Peers& peers) {
   using NetSpec = std::remove_cv_t<decltype(net)>;

@@ -5,20 +5,12 @@
 // be asked, bytes that are kept.
 #pragma once
 
-#include <hyperblocks/io/atomic_file.hpp>
-
 #include "scores.hpp"
 #include "systems.hpp"
 #include "ways.hpp"
+#include "write_json.hpp"
 
 namespace hyperblocks::example {
-
-inline void write_json(const std::filesystem::path& file, const nlohmann::ordered_json& json) {
-  AtomicFile out(file);
-  const std::string text = json.dump(1) + "\n";
-  out.write(std::as_bytes(std::span(text)));
-  out.commit();
-}
 
 /// What a way of knowing came to, over all documents.
 struct Known {

@@ -168,11 +168,7 @@ void train_hypernet(const Run& run) {
   const Frozen frozen(run);
   const System system{frozen.setting};
   const auto pose = [&](std::uint64_t number) {
-    hb::Random random = hb::Random::of(~run.plan.seed, number);
-    std::vector<hb::Topic<System::Document>> topics;
-    for (TextTopic& topic : topics_of(run, frozen, number))
-      topics.push_back({system.read(run.cpu, topic.texts, &random), std::move(topic.lessons)});
-    return topics;
+    return hb::example::read_topics(run.cpu, run.plan, system, number, topics_of(run, frozen, number));
   };
   const hb::TeachingCourse<System, decltype(pose)> course{system, frozen.model,           frozen.positions,
                                                           pose,   teaching_options(plan), System::mean};

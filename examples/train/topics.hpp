@@ -44,6 +44,18 @@ inline std::vector<TextTopic> questions_of(const Conversation& conversation,
   return topics;
 }
 
+/// Topics as a system reads them; what chance decides of it follows from the batch's number.
+template <class System>
+std::vector<Topic<typename System::Document>> read_topics(Cpu& cpu, const Plan& plan, const System& system,
+                                                          std::uint64_t number,
+                                                          std::vector<TextTopic> topics) {
+  Random random = Random::of(~plan.seed, number);
+  std::vector<Topic<typename System::Document>> read;
+  for (TextTopic& topic : topics)
+    read.push_back({system.read(cpu, topic.texts, &random), std::move(topic.lessons)});
+  return read;
+}
+
 /// Short texts share a document, whose order has nothing to do with the order in which they are asked for.
 inline std::vector<TextTopic> pretraining_of(const Plan& plan, const Conversation& conversation,
                                              std::span<const Example> examples, std::uint64_t number) {

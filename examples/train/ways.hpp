@@ -92,7 +92,8 @@ struct Written {
     double bytes = 0;
     visit(
         [&](const std::string&, const auto& update) {
-          const Index size = update.a.rows().size() + update.b.rows().size() + update.bias.size();
+          const Index bias = update.bias ? update.bias.size() : 0;
+          const Index size = update.a.rows().size() + update.b.rows().size() + bias;
           bytes += static_cast<double>(size * static_cast<Index>(sizeof(float)));
         },
         updates);

@@ -40,7 +40,7 @@ constexpr hb::TextToLoraSpec text_to_lora{
     .rank = 4, .embedding = 128, .latent = 64, .head_in = 96, .shared_head = true};
 
 struct Shares {
-  double with, without;
+  double with, without, bytes;  ///< bytes of one document's adapter
 };
 
 /// Of 40 documents: the share of right answers with the adapters that the hypernetwork writes, and without.
@@ -63,8 +63,11 @@ Shares shares_of(const std::string& name, const std::string& data, hb::Index lin
   const auto share = [&](const auto& way) {
     return hb::example::held_out_score(cpu, setting, way, examples).share();
   };
-  const Shares shares{share(hb::example::Written<System>{cpu, system, params}),
-                      share(hb::example::NotKnown<Model>{})};
+  const hb::example::Written<System> written{cpu, system, params};
+  const hb::example::Example one = examples.asked(0);
+  hb::example::Cost cost;
+  hb::example::score_of(cpu, setting, written, std::span(&one, 1), &cost);
+  const Shares shares{share(written), share(hb::example::NotKnown<Model>{}), cost.bytes};
   MESSAGE(name << ", " << data << ": right with the adapter: " << shares.with
                << ", without: " << shares.without);
   return shares;
@@ -73,12 +76,15 @@ Shares shares_of(const std::string& name, const std::string& data, hb::Index lin
 
 TEST_CASE("SHINE: people whom training never met") {
   const Shares shares = shares_of<shine>("shine", "world");
+  // Four layers of rank 4; q, k, v, o, gate, up, down read and write so many numbers of 4 bytes.
+  CHECK(shares.bytes == 4 * 4 * 4 * (256 + 192 + 192 + 256 + 512 + 512 + 512));
   CHECK(shares.with > 0.95);
   CHECK(shares.without < 0.25);
 }
 
 TEST_CASE("Doc-to-LoRA: people, and needles in longer texts than training has shown") {
   const Shares world = shares_of<doc_to_lora>("doc-to-lora", "world");
+  CHECK(world.bytes == 2 * 8 * 4 * 4 * 512);  // of rank 8, as large as what no document changes
   CHECK(world.with > 0.8);
   CHECK(world.without < 0.25);
   const Shares needle = shares_of<doc_to_lora>("doc-to-lora", "needle", 32);
@@ -88,6 +94,7 @@ TEST_CASE("Doc-to-LoRA: people, and needles in longer texts than training has sh
 
 TEST_CASE("Text-to-LoRA: tasks whose descriptions training never heard") {
   const Shares shares = shares_of<text_to_lora>("text-to-lora", "tasks");
+  CHECK(shares.bytes == 4 * 4 * 4 * (256 + 192));
   CHECK(shares.with > 0.75);
   CHECK(shares.without < 0.35);
 }
