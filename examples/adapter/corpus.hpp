@@ -21,7 +21,9 @@ namespace hyperblocks::example {
 inline std::string stripped(std::string text, const std::string& where) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  check(first != text.npos, [&] { return Error("an empty text", where, "a word or more", "white space"); });
+  check(first != text.npos, [&] {
+    return Error("an empty text", where, "a word or more", text.empty() ? "nothing" : "white space");
+  });
   return text.substr(first, last - first + 1);
 }
 
@@ -41,9 +43,9 @@ class Corpus {
             [&] { return Error("an id twice", text.where, "each once", "'" + text.id + "'"); });
     });
     check(!ids.empty(), [&] { return Error("an empty corpus", file_, "a line or more", "none"); });
-    make_folder(out_);
-    for (const auto& entry : std::filesystem::directory_iterator(out_))
-      if (is_manifest(entry.path())) read_manifest(entry.path());
+    if (is_there(out_))
+      for (const auto& entry : std::filesystem::directory_iterator(out_))
+        if (is_manifest(entry.path())) read_manifest(entry.path());
     count_ = ids.size();
     meet(peers_);  // nobody adds to a manifest that another has yet to read
   }
@@ -53,6 +55,7 @@ class Corpus {
   template <class Make>
   Index each(Make make) {
     const auto start = Clock::now();
+    make_folder(out_);
     std::ofstream manifest = own_manifest();
     Index made = 0, failed = 0;
     each_text([&](std::size_t number, const CorpusText& text) {

@@ -55,7 +55,7 @@ int main(int count, char** arguments) {
   app.add_flag("--in-context", options.in_context,
                "questions also without the adapter, but with the text before them");
   app.add_option("-n", options.most, "tokens of an answer at most")
-      ->check(CLI::Range(hb::Index{0}, hb::Index{1} << 31))
+      ->check(CLI::Range(hb::Index{1}, hb::Index{1} << 31))
       ->capture_default_str();
   app.add_option("--logits", options.logits, "file for the logits of --logits-ids under the adapter");
   app.add_option("--logits-ids", options.logits_ids, "token ids, 1,2,3");

@@ -3,6 +3,7 @@
 // What the program is asked for, and lists of numbers as text.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string>
@@ -35,9 +36,9 @@ inline std::vector<Tokens> parse_ids(const std::string& text, const std::string&
     check(at != end && *at != ',' && *at != ';',
           [&] { return Error("a token is missing", where, "ids, as 1,2,3 or 1,2;3", "'" + text + "'"); });
     check(error == std::errc() && id >= 0 && id < vocabulary, [&] {
-      return Error("not a token", where,
-                   "ids of 0 to " + std::to_string(vocabulary - 1) + ", as 1,2,3 or 1,2;3",
-                   "'" + std::string(at, std::min(end, at + 12)) + "'");
+      return Error(
+          "not a token", where, "ids of 0 to " + std::to_string(vocabulary - 1) + ", as 1,2,3 or 1,2;3",
+          "'" + std::string(at, std::find_if(at, end, [](char c) { return c == ',' || c == ';'; })) + "'");
     });
     lists.back().push_back(id);
     if (stop == end) return lists;

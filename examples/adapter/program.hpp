@@ -14,6 +14,7 @@
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
 #include "corpus.hpp"
+#include "questions.hpp"
 #include "text_reader.hpp"
 
 namespace hyperblocks::example {
@@ -71,6 +72,7 @@ class Program {
         text_(options.text.empty() ? "" : stripped_text(options.text)),
         reader_(options_),
         pieces_(read_input()),
+        questions_(options_, text_, base_spec.positions),
         given_(read_tensors(options)),
         cpu_({.threads = options.threads}),
         net_(stages_("hypernetwork loaded", [&] { return Net(cpu_, options); })),
@@ -89,13 +91,12 @@ class Program {
     Lora lora(cpu_, adapter, "the adapter");
     lora.pack(cpu_);
     if (!options_.logits.empty()) stages_("logits", [&] { write_logits(lora); });
-    for (const std::string& question : options_.questions) answer(question, lora);
+    for (const Question& question : questions_) answer(question, lora);
     flush_output();
   }
 
   /// An adapter for each of a corpus's texts that has none yet; how many could not be made.
-  Index run_corpus(const Peers& peers) {
-    Corpus corpus(options_.corpus, options_.out, peers);
+  Index run(Corpus& corpus) {
     return corpus.each([&](const CorpusText& text, const std::filesystem::path& out) {
       const std::vector<Tokens> pieces = reader_.read(text.text, text.where);
       Index tokens = 0;
@@ -110,7 +111,8 @@ class Program {
     const HostAdapter adapter = of_pieces(pieces, dump);
     check_fits(adapter, base_spec, "the adapter");
     check_finite(adapter,
-                 "the adapter, of numbers in the base or the hypernetwork that are not, or too large");
+                 "the adapter, of numbers in the base or the hypernetwork that are not, or of a "
+                 "scale or numbers that are too large");
     return adapter;
   }
 
@@ -162,7 +164,6 @@ class Program {
 
   std::vector<Tokens> read_input() const {
     if (!options_.logits.empty()) (void)logits_ids(options_);
-    if (!options_.questions.empty()) (void)tokenizer_of(options_.base, "--ask");
     const auto read = !options_.ids.empty()   ? reader_.read_ids()
                       : options_.text.empty() ? std::vector<Tokens>()
                                               : reader_.read(text_, options_.text);
@@ -209,14 +210,14 @@ class Program {
   /// The rank that vLLM is to be told of, 0 where the file is not for it.
   Index write(const HostAdapter& adapter, const std::filesystem::path& out) const {
     if (options_.format == "safetensors" && !names_gguf(out)) {
-      make_folder(out);
+      const FolderToFill made(out);
       write_tensors(out / "adapter.safetensors", tensors_of(adapter));
       return 0;
     }
     const AdapterOptions base = AdapterBase(options_.base).options();
     if (options_.format == "gguf" || names_gguf(out)) {
       const std::filesystem::path file = names_gguf(out) ? out : out / "adapter.gguf";
-      if (file.has_parent_path()) make_folder(file.parent_path());
+      const FolderToFill made(std::filesystem::absolute(file).parent_path());
       write_adapter(file, adapter, base);
       return 0;
     }
@@ -247,25 +248,20 @@ class Program {
                   {{"logits", {{rows, Model::vocabulary}, {logits.span().begin(), logits.span().end()}}}});
   }
 
-  void answer(const std::string& question, const Lora& lora) {
-    const Tokenizer tokenizer = tokenizer_of(options_.base, "--ask");
-    const ChatTemplate chat = load_chat_template(options_.base);
-    const GenerationOptions options{.most = options_.most, .stop = end_tokens(tokenizer, options_.base)};
-    const auto ask = [&](const char* how, const std::string& asked, const auto& updates) {
-      const std::vector<Message> turns = {{"user", asked}};
-      const Tokens prompt = tokenizer.encode(chat.render(turns), false);
+  void answer(const Question& question, const Lora& lora) {
+    const auto ask = [&](const char* how, const Tokens& prompt, const auto& updates) {
       const Tokens made = stages_(how, [&] {
-        return hyperblocks::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1), options,
-                                            updates)
+        return hyperblocks::generate<Model>(cpu_, params_, positions_, std::span(&prompt, 1),
+                                            questions_.generation(), updates)
             .front();
       });
-      std::cout << tokenizer.decode(made) << "\n";
+      std::cout << questions_.text(made) << "\n";
     };
-    std::cout << "\nQuestion: " << question << std::endl;
+    std::cout << "\nQuestion: " << question.text << std::endl;
     const typename Model::template Updates<const float> none;
-    ask("answer with the adapter", question, lora.template updates<Model>());
-    ask("answer without", question, none);
-    if (options_.in_context) ask("answer, the text before it", text_ + "\n\n" + question, none);
+    ask("answer with the adapter", question.alone, lora.template updates<Model>());
+    ask("answer without", question.alone, none);
+    if (options_.in_context) ask("answer, the text before it", question.in_context, none);
   }
 
   Options options_;
@@ -273,7 +269,8 @@ class Program {
   std::string text_;  ///< of --text
   TextReader<base_spec, net_spec, encoder_spec, Net> reader_;
   std::vector<Tokens> pieces_;  ///< what is read as tokens; before anything is loaded: mistakes show at once
-  NamedTensor given_;           ///< or as a tensor
+  Questions questions_;
+  NamedTensor given_;  ///< what is read as a tensor
   Cpu cpu_;
   Net net_;
   typename Model::Params params_;
@@ -324,6 +321,15 @@ inline void check_places(const Options& options) {
   }
 }
 
+inline bool can_be_written_to(const std::filesystem::path& folder) {
+  try {
+    const AtomicFile tried(folder / ".can_be_written_to");
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 /// That there is a folder to write to, or for the adapter one that can be made: found out before the work.
 inline void check_outputs(const Options& options) {
   check(!options.out.empty(),
@@ -332,12 +338,27 @@ inline void check_outputs(const Options& options) {
   for (const auto& [option, file] : output_files(options)) {
     std::filesystem::path there = std::filesystem::absolute(file).parent_path();
     while (option == "--out" && !is_there(there) && there.has_relative_path()) there = there.parent_path();
-    check(std::filesystem::is_directory(there) && ::access(there.c_str(), W_OK) == 0,
+    check(std::filesystem::is_directory(there) && can_be_written_to(there),
           [&, &which = option, &wanted = file] {
             return Error("nowhere to write to", which + " " + wanted.string(),
                          "a folder that may be written to", there.string());
           });
   }
+}
+
+/// That what is to be read is there.
+inline void check_inputs(const Options& options) {
+  for (const auto& [option, path] : {std::pair("--base", &options.base),
+                                     {"--hypernet", &options.hypernet},
+                                     {"--encoder", &options.encoder},
+                                     {"--text", &options.text},
+                                     {"--corpus", &options.corpus},
+                                     {"--features", &options.features},
+                                     {"--embedding", &options.embedding}})
+    check(path->empty() || *path == "-" || is_there(*path), [&, &name = option, &missing = *path] {
+      return Error("a missing file", std::string(name) + " " + missing, "a file or a folder",
+                   "nothing of this name");
+    });
 }
 
 /// What fits this program's system, before anything is read.
@@ -373,22 +394,25 @@ void check_options(const Options& options) {
   check(options.logits.empty() == options.logits_ids.empty(), [] {
     return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
   });
-  check(options.corpus.empty() ||
-            (options.questions.empty() && options.logits.empty() && options.dump.empty() &&
-             options.chunk_scales.empty() && !names_gguf(options.out)),
-        [] {
-          return Error("an option for one document", "--corpus", "--out FOLDER",
-                       "--ask, --logits, --dump, --chunk-scales, or a file to write to");
-        });
-  check(!options.chunk.has_value() || !options.text.empty() || !options.corpus.empty(), [] {
-    return Error("nothing to cut into pieces", "--chunk", "--text: the pieces of --ids are given as 1,2;3,4",
-                 "another input");
+  for (const auto& [given, found] : {std::pair(!options.questions.empty(), "--ask"),
+                                     {!options.logits.empty(), "--logits"},
+                                     {!options.dump.empty(), "--dump"},
+                                     {!options.chunk_scales.empty(), "--chunk-scales"},
+                                     {names_gguf(options.out), "--out with a file"}})
+    check(options.corpus.empty() || !given, [&found = found] {
+      return Error("an option for one document", "--corpus", "--out FOLDER, and no options for one", found);
+    });
+  check(!options.chunk.has_value() || !options.text.empty() || !options.corpus.empty(), [&] {
+    return Error(
+        "nothing to cut into pieces", "--chunk", "--text or --corpus",
+        options.ids.empty() ? "--features, which are one piece" : "--ids, whose pieces are given as 1,2;3,4");
   });
   for (const auto& [name, value] :
        {std::pair("--scale", options.scale), {"--bias-scale", options.bias_scale}})
     check(std::isfinite(static_cast<float>(value)), [&, &option = name, &given = value] {
       return Error("a number is not finite", option, "a scale that a float can hold", std::to_string(given));
     });
+  check_inputs(options);
   check_outputs(options);
 }
 
@@ -429,10 +453,10 @@ Index run(const Options& options, const Peers& peers) {
   const bool bf16_weights =
       options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
   const auto with = [&]<class Stored>(std::type_identity<Stored>) -> Index {
-    Program<base, net, context, encoder, Stored> program(options);
-    if (!options.corpus.empty()) return program.run_corpus(peers);
-    program.run();
-    return 0;
+    using Made = Program<base, net, context, encoder, Stored>;
+    if (options.corpus.empty()) return Made(options).run(), 0;
+    Corpus corpus(options.corpus, options.out, peers);  // mistakes in it show before anything is loaded
+    return Made(options).run(corpus);
   };
   return bf16_weights ? with(std::type_identity<bf16>()) : with(std::type_identity<float>());
 }

@@ -130,10 +130,40 @@ TEST_CASE("what does not fit is said, and nothing is written") {
   with([](auto& o) { o.logits_ids = "1;2"; }, "several lists of tokens (--logits-ids)");
   with([](auto& o) { o.logits_ids = "-1"; }, "not a token (--logits-ids)");
   with([](auto& o) { o.base += "3"; }, "the model is not the one that the program was compiled for");
-  with([](auto& o) { o.hypernet += "/other"; }, "hypernet.json");
-  with([](auto& o) { o.ids = "", o.text = "/dev/null"; }, "an empty text (/dev/null)");
+  with([](auto& o) { o.hypernet += "/other"; }, "a missing file (--hypernet ");
+  with([](auto& o) { o.base += "/other"; }, "a missing file (--base ");
+  with([](auto& o) { o.ids = "", o.text = "nowhere.txt"; }, "a missing file (--text nowhere.txt)");
+  with([](auto& o) { o.out = "/proc/out"; }, "nowhere to write to (--out /proc/out");
+  with([](auto& o) { o.ids = "1,123456789012345678901234567890"; }, "found '123456789012345678901234567890'");
+  with([](auto& o) { o.ids = "", o.text = "/dev/null"; },
+       "an empty text (/dev/null): expected a word or more, found nothing");
   CHECK_THROWS_WITH_AS(hb::example::parse_numbers("1,", "--chunk-scales"),
                        doctest::Contains("not a list of numbers (--chunk-scales)"), hb::Error);
   CHECK_THROWS_AS(hb::example::parse_numbers("1,nan", ""), hb::Error);
   CHECK(hb::example::parse_numbers("1,-0.5,2e1", "") == std::vector<double>{1, -0.5, 20});
+}
+
+TEST_CASE("questions are prompts before anything is loaded, and one that is too long is refused") {
+  hb::example::Options options;
+  options.base = HYPERBLOCKS_FIXTURES "/../../examples/train/tiny/base";
+  options.questions = {"What colour is the tower of Amsel?", "Who made it?"};
+  using hb::example::Questions;
+  const Questions alone(options, "", 256);
+  CHECK(std::ranges::distance(alone) == 2);
+  CHECK(alone.begin()->in_context.empty());
+  const hb::Index length = std::ssize(alone.begin()->alone);
+  CHECK_NOTHROW(Questions(options, "", length));
+  CHECK_THROWS_WITH_AS(
+      Questions(options, "", length - 1),
+      doctest::Contains(("a question longer than the base can read (--ask): expected at most " +
+                         std::to_string(length - 1) + " tokens")
+                            .c_str()),
+      hb::Error);
+  options.in_context = true;
+  const Questions with_text(options, "The tower of Amsel is blue.", 256);
+  CHECK(with_text.begin()->in_context.size() > with_text.begin()->alone.size());
+  CHECK_THROWS_WITH_AS(Questions(options, "The tower of Amsel is blue.", length),
+                       doctest::Contains("(--in-context)"), hb::Error);
+  options.questions.push_back(" ");
+  CHECK_THROWS_WITH_AS(Questions(options, "", 256), doctest::Contains("an empty text (--ask)"), hb::Error);
 }

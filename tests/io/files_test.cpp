@@ -6,7 +6,9 @@
 #include "support/folder.hpp"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
+#include <csignal>
 #include <thread>
 
 #include <hyperblocks/io/atomic_file.hpp>
@@ -116,12 +118,46 @@ TEST_CASE("a file has the rights that the process gives to new ones") {
   }
 }
 
+TEST_CASE("killed, a process leaves no file behind, or one beside the target") {
+  const Folder folder;
+  const bool nameless = [&] {
+    const int file = ::open(folder.path.c_str(), O_TMPFILE | O_WRONLY, 0600);
+    if (file >= 0) ::close(file);
+    return file >= 0;
+  }();
+  const ::pid_t child = ::fork();
+  if (child == 0) {
+    AtomicFile file(folder.path / "f");
+    file.write(bytes("half"));
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  CHECK_FALSE(is_there(folder.path / "f"));
+  CHECK(entries(folder.path) == (nameless ? 0 : 1));
+}
+
+TEST_CASE("a folder that nothing came into is gone again, those it was made in, too; any other stays") {
+  const Folder folder;
+  { const FolderToFill made(folder.path / "a" / "b" / ""); }
+  CHECK(entries(folder.path) == 0);
+  fs::create_directory(folder.path / "was there");
+  { const FolderToFill made(folder.path / "was there"); }
+  CHECK(entries(folder.path) == 1);
+  {
+    const FolderToFill made(folder.path / "a" / "b");
+    std::ofstream(folder.path / "a" / "b" / "file") << "something";
+  }
+  CHECK(is_there(folder.path / "a" / "b" / "file"));
+}
+
 TEST_CASE("not committed, it leaves nothing behind") {
   const Folder folder;
   {
     AtomicFile file(folder.path / "f");
     file.write(bytes("half of the"));
-    CHECK(entries(folder.path) == 1);  // the temporary file
+    CHECK_FALSE(is_there(folder.path / "f"));
   }
   CHECK(entries(folder.path) == 0);
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// AtomicFile: writes beside the target, and takes its place only when everything is on the disk: a crash
-// leaves the old file or the new one. Not committed, it leaves nothing behind. Files have the rights that the
-// process gives to new ones. What is no regular file, a folder or a device, is never replaced.
+// AtomicFile: a file that takes its place only when everything is on the disk: a crash leaves the old file or
+// the new one. Not committed, it leaves nothing behind; nor does a killed process, where the file system
+// knows files without a name (elsewhere a file FILE.<number> stays). Files have the rights that the process
+// gives to new ones. What is no regular file, a folder or a device, is never replaced.
 #pragma once
 
 #include <sys/file.h>
 
 #include <random>
 #include <string>
+#include <vector>
 
 #include <hyperblocks/io/mapped_file.hpp>
 
@@ -22,6 +24,28 @@ inline void make_folder(const std::filesystem::path& folder) {
     return Error("a file operation failed", folder.string(), "a folder to write to", failure.message());
   });
 }
+
+/// A folder to write to, and those that it lies in; what had to be made is gone again if nothing came into
+/// it.
+class FolderToFill {
+ public:
+  explicit FolderToFill(const std::filesystem::path& folder) {
+    std::error_code unknown;
+    for (auto at = std::filesystem::absolute(folder); !std::filesystem::exists(at, unknown) && !unknown;
+         at = at.parent_path())
+      made_.push_back(at);
+    make_folder(folder);
+  }
+  ~FolderToFill() {
+    std::error_code not_empty;
+    for (const auto& folder : made_) std::filesystem::remove(folder, not_empty);
+  }
+  FolderToFill(const FolderToFill&) = delete;
+  FolderToFill& operator=(const FolderToFill&) = delete;
+
+ private:
+  std::vector<std::filesystem::path> made_;  ///< the deepest first
+};
 
 namespace detail {
 /// That a file may be written in this place.
@@ -82,16 +106,15 @@ class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& target) : target_(target) {
     detail::check_replaceable(target);
-    std::random_device random;
-    do {
-      temporary_ = target.string() + "." + std::to_string(random());
-      file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (file_ < 0 && errno == EEXIST);
+    if (open_nameless()) return;
+    under_a_free_name([&](const char* name) {
+      return file_ = ::open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    });
     if (file_ < 0) throw_system_error(target_, "creating a temporary file beside it");
   }
   ~AtomicFile() {
     ::close(file_);
-    if (!committed_) ::unlink(temporary_.c_str());
+    if (!committed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
   }
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -134,7 +157,36 @@ class AtomicFile {
   }
 
  private:
+  /// A file that has no name until it takes its place.
+  bool open_nameless() {
+#ifdef O_TMPFILE
+    file_ = ::open(folder().c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    if (file_ >= 0 && ::access(through_process().c_str(), F_OK) == 0) return true;
+    if (file_ >= 0) ::close(file_);
+#endif
+    return false;
+  }
+  /// By which the system lets a nameless file have a name.
+  std::string through_process() const { return "/proc/self/fd/" + std::to_string(file_); }
+
+  /// use(name) until it is not told that there is such a file.
+  template <class Use>
+  void under_a_free_name(Use use) {
+    std::random_device random;
+    int result = 0;
+    do {
+      temporary_ = target_.string() + "." + std::to_string(random());
+      result = use(temporary_.c_str());
+    } while (result < 0 && errno == EEXIST);
+    if (result < 0) temporary_.clear();
+  }
+
   void take_place() {
+    if (temporary_.empty())
+      under_a_free_name([&](const char* name) {
+        return ::linkat(AT_FDCWD, through_process().c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+      });
+    if (temporary_.empty()) throw_system_error(target_, "linkat");
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_system_error(target_, "rename");
     committed_ = true;
   }

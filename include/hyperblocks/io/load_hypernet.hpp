@@ -20,7 +20,7 @@ void write_hypernet(const std::filesystem::path& folder, const HypernetConfig& c
                     const std::map<std::string, StoredTensor>& tensors, const Bytes&... bytes) {
   const auto json = folder / "hypernet.json";
   const std::string text = hypernet_text(config, json.string());
-  make_folder(folder);
+  const FolderToFill made(folder);
   AtomicFile description(json), weights(folder / "hypernet.safetensors");
   description.write(std::as_bytes(std::span(text)));
   write_safetensors(weights, tensors, {{"format", "hyperblocks"}}, bytes...);

@@ -393,7 +393,7 @@ inline Index write_peft(const std::filesystem::path& folder, const HostAdapter& 
   detail::check_writable(adapter, folder.string());
   const detail::PeftTensors tensors(adapter, options, folder.string());
   const std::string text = detail::peft_config(adapter, tensors, options);
-  make_folder(folder);
+  const FolderToFill made(folder);
   AtomicFile weights(folder / "adapter_model.safetensors"), config(folder / "adapter_config.json");
   write_safetensors(weights, tensors.stored, {{"format", "pt"}});
   config.write(std::as_bytes(std::span(text)));

@@ -50,7 +50,7 @@ void save_decoder(typename Model::Device& device, const typename Model::Params& 
         downloads.add(device, detail::hugging_face_name(name, Model::spec, detail::prefixes[0]), tensor);
       },
       params);
-  make_folder(folder);
+  const FolderToFill made(folder);
   AtomicFile config(folder / "config.json"), weights(folder / "model.safetensors");
   config.write(std::as_bytes(std::span(text)));
   write_safetensors(weights, downloads.tensors(), {{"format", "pt"}});
