@@ -444,6 +444,10 @@ Index run(const Options& options, const Peers& peers) {
     return Error("the model that reads is not given", "--encoder",
                  "the folder of the model of HYPERBLOCKS_ENCODER_CONFIG", "none");
   });
+  if constexpr (std::same_as<NetSpec, ShineSpec>)
+    check(net.recurrent_rank == 0 || options.dump.empty(), [] {
+      return Error("an option of another system", "--dump", "a program for SHINE", "one for SHINE-R");
+    });
   check_spec(base, decoder_spec(options.base), options.base);
   if constexpr (std::same_as<NetSpec, DocToLoraSpec>) check_context(context, options.hypernet);
   if (base_reads && (!options.text.empty() || !options.corpus.empty()))

@@ -91,7 +91,7 @@ class TextReader {
   /// tokens behind them.
   static std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) {
     Index room = most_read();
-    if constexpr (is_shine) room -= Net::Net::memory_tokens;
+    if constexpr (is_shine) room -= Net::memory_tokens;
     const bool text = where != "--ids";
     for (const Tokens& piece : pieces) {
       check(static_cast<Index>(piece.size()) <= room, [&] {

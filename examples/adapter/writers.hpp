@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // Writer: a hypernetwork with its parameters, that makes an adapter of a document in pieces, of features or
-// of an embedding; one for SHINE, one for Doc-to-LoRA, one for Text-to-LoRA. Each fills `dump`, where there
-// is one, with its stages.
+// of an embedding; one for SHINE, for SHINE-R, for Doc-to-LoRA and for Text-to-LoRA. Each but SHINE-R fills
+// `dump`, where there is one, with its stages.
 #pragma once
 
 #include <hyperblocks/hypernets/context_reader.hpp>
 #include <hyperblocks/hypernets/doc_to_lora.hpp>
+#include <hyperblocks/hypernets/recurrent_shine.hpp>
 #include <hyperblocks/hypernets/shine.hpp>
 #include <hyperblocks/hypernets/text_to_lora.hpp>
 #include <hyperblocks/io/load_decoder.hpp>
@@ -32,6 +33,7 @@ struct Writer;
 template <class Model, ShineSpec spec>
 struct Writer<Model, spec> {
   using Net = Shine<Model, spec, Frozen<float>>;
+  static constexpr Index memory_tokens = Net::memory_tokens;
   typename Net::Params net;
 
   Writer(Cpu& cpu, const Options& options) : net(loaded_hypernet<Net>(cpu, options.hypernet)) {}
@@ -55,6 +57,19 @@ struct Writer<Model, spec> {
       stage("memory_states", states), stage("plain_output", plain);
     }
     return parts.size() == 1 ? std::move(parts.front()) : concat(parts);
+  }
+};
+
+template <class Model, ShineSpec spec>
+requires(spec.recurrent_rank > 0) struct Writer<Model, spec> {
+  using Net = RecurrentShine<Model, spec, Frozen<float>>;
+  static constexpr Index memory_tokens = Net::Shine::memory_tokens;
+  typename Net::Params net;
+
+  Writer(Cpu& cpu, const Options& options) : net(loaded_hypernet<Net>(cpu, options.hypernet)) {}
+
+  HostAdapter of_pieces(const Base<Model>& base, const std::vector<Tokens>& pieces, NamedTensors*) const {
+    return Net::generate(base.cpu, base.params, net, base.positions, pieces).to_host(base.cpu);
   }
 };
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// RecurrentShine: gradients through all chunks against finite differences, bits, what is generated, errors.
+// RecurrentShine: gradients through all chunks against finite differences, what PyTorch gives
+// (tests/reference/shine.py), bits, what is generated, errors.
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/hypernets/recurrent_shine.hpp>
+#include <hyperblocks/io/load_decoder.hpp>
 
 #include "../support/block_check.hpp"
+#include "../support/parity_check.hpp"
 #include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
@@ -20,14 +23,17 @@ constexpr hb::DecoderSpec base{.vocabulary = 23,
                                .inner = 10,
                                .positions = 96,
                                .bias = true};
-constexpr hb::ShineSpec spec{
-    .rank = 2, .meta_rank = 2, .scale = 0.09, .m2p = {.blocks = 2, .heads = 3, .inner = 14}};
+constexpr hb::ShineSpec spec{.rank = 2,
+                             .meta_rank = 2,
+                             .scale = 0.09,
+                             .m2p = {.blocks = 2, .heads = 3, .inner = 14},
+                             .recurrent_rank = 3};
 template <class S>
 using Model = hb::Decoder<base, S, Cpu>;
 template <class S>
-using Shine = hb::Shine<Model<S>, spec>;
+using Net = hb::RecurrentShine<Model<S>, spec>;
 template <class S>
-using Net = hb::RecurrentShine<Shine<S>, 3>;
+using Shine = typename Net<S>::Shine;
 
 const std::vector<hb::Tokens> three_chunks = {{3, 1, 4, 1}, {5, 9, 2}, {6, 5}};
 
@@ -108,6 +114,69 @@ TEST_CASE("gradients through three chunks agree with finite differences, and add
       },
       subject.gradients);
   CHECK(worst < 1e-12);
+}
+
+namespace {
+constexpr hb::DecoderSpec llama{.vocabulary = 40,
+                                .hidden = 16,
+                                .layers = 3,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .inner = 24,
+                                .positions = 64,
+                                .epsilon = 1e-5};
+
+hb::test::Worst parity(const std::string& name, hb::Isa isa) {
+  using Base = hb::Decoder<llama, float, Cpu>;
+  using Recurrent = hb::RecurrentShine<Base, hb::ShineSpec{.rank = 2,
+                                                           .meta_rank = 3,
+                                                           .scale = 0.01,
+                                                           .m2p = {.blocks = 2, .heads = 2, .inner = 20},
+                                                           .recurrent_rank = 3}>;
+  const std::filesystem::path fixtures = HYPERBLOCKS_FIXTURES;
+  Cpu cpu({.threads = 2, .isa = isa});
+  cpu.arena().poison(true);
+  const auto model = hb::loaded_decoder<Base>(cpu, fixtures / "models/llama");
+  const Base::Positions positions(cpu);
+  hb::test::Fixture fixture(fixtures / "hypernets" / ("shine_" + name + ".safetensors"));
+  auto params = hb::make<Recurrent::Params>(cpu);
+  auto gradients = hb::make<Recurrent::Gradients>(cpu);
+  hb::load(cpu, params, fixture.file(), "params.");
+  hb::visit([&](const std::string& parameter, const auto&) { fixture.use("params." + parameter); }, params);
+
+  std::vector<hb::Tokens> chunks = {hb::Tokens(5), hb::Tokens(3), hb::Tokens(4)};
+  for (std::size_t i = 0; i < chunks.size(); ++i)
+    fixture.read<std::int32_t>("ids." + std::to_string(i), {std::ssize(chunks[i])}, std::span(chunks[i]));
+  using Numbers = hb::Tensor<float, Cpu, dyn, llama.layers, Recurrent::Shine::layer_numbers>;
+  Numbers factors(cpu, 3), dfactors(cpu, 3);
+  fixture.read<float>("dfactors", {3, llama.layers, Recurrent::Shine::layer_numbers}, dfactors.span());
+  const hb::ArenaScope scope(cpu);
+  Recurrent::Tape tape;
+  Recurrent::forward(cpu, params, {&model, chunks, positions}, factors, &tape);
+  Recurrent::backward(cpu, params, tape, dfactors, {}, gradients, hb::Write::assign);
+
+  hb::Tensor<std::int32_t, Cpu, dyn> question(cpu, 5);
+  fixture.read<std::int32_t>("question", {5}, question.span());
+  hb::Tensor<float, Cpu, dyn, llama.vocabulary> logits(cpu, 5);
+  const auto adapter = Recurrent::generate(cpu, model, params, positions, chunks);
+  Base::forward(cpu, model, {.ids = question, .rotary = positions, .updates = adapter.updates(0)},
+                {.logits = logits});
+
+  auto worst = fixture.compare("factors", factors.shape().all(), factors.span());
+  worst.take(fixture.compare("logits", std::array<Index, 2>{5, llama.vocabulary}, logits.span()));
+  hb::visit(
+      [&](const std::string& parameter, const auto& gradient) {
+        worst.take(fixture.compare("gradients." + parameter, gradient.shape().all(), gradient.span()));
+      },
+      gradients);
+  CHECK(fixture.left_over() == std::vector<std::string>());
+  worst.isa = hb::name(isa);
+  return worst;
+}
+}  // namespace
+
+TEST_CASE("three chunks give what PyTorch gives") {
+  hb::test::check_parity({{"recurrent", &parity}}, "", 1e-4);
 }
 
 TEST_CASE("one chunk: Shine's own gradients, none for the LoRA of the M2P Transformer") {

@@ -61,6 +61,30 @@ TEST_CASE("logits and stages are those of PyTorch") {
   CHECK(rounded < 0.1);
 }
 
+TEST_CASE("SHINE-R reads the pieces one behind the other: logits under all parts are those of PyTorch") {
+  constexpr hb::ShineSpec recurrent{.rank = 2,
+                                    .meta_rank = 3,
+                                    .scale = 0.01,
+                                    .m2p = {.blocks = 2, .heads = 2, .inner = 20},
+                                    .recurrent_rank = 3};
+  using Net = hb::RecurrentShine<hb::Decoder<hb::test::tiny_llama, float, hb::Cpu>, recurrent>;
+  const std::string chunks = "shine_recurrent";
+  World world;
+  hb::test::save_fixture<Net>(chunks, world.folder.path / "net");
+  world.options.ids = hb::test::ids_text(chunks, "ids.0") + ";" + hb::test::ids_text(chunks, "ids.1") + ";" +
+                      hb::test::ids_text(chunks, "ids.2");
+  world.options.logits_ids = hb::test::ids_text(chunks, "question");
+  const auto run = [&] {
+    hb::example::run<hb::test::tiny_llama, recurrent, hb::ContextSpec{}, base_reads>(world.options,
+                                                                                     hb::example::Peers());
+  };
+  run();
+  CHECK(hb::test::differs(world.options.logits, "logits", chunks, "logits") < 1e-5);
+  world.options.dump = (world.folder.path / "dump.safetensors").string();
+  CHECK_THROWS_WITH_AS(
+      run(), doctest::Contains("(--dump): expected a program for SHINE, found one for SHINE-R"), hb::Error);
+}
+
 TEST_CASE("every format holds the same adapter; pieces lie side by side") {
   World world;
   world.options.ids += ";1,2,3";

@@ -120,6 +120,9 @@ TEST_CASE("what cannot be is an error that names file and field") {
            "an unknown word (some.json: 'spec': 'm2p': 'kind'): expected one of "
            "transformer, linear, linear_gate, found 'gate'");
   of_shine("/spec/m2p/heads", 3, "'spec.m2p.heads'): expected a divisor of 16, base.hidden, found 3");
+  of_shine("/spec/recurrent_rank", -1, "'spec.recurrent_rank'");
+  of_shine("/spec", nlohmann::json{{"recurrent_rank", 4}, {"m2p", {{"kind", "linear"}}}},
+           "'spec.recurrent_rank'): expected 0 without blocks of a transformer, found 4");
   of_shine("/spec/m2p/placement", "sandwich", "'spec.m2p.placement'");
   of_shine("/spec/m2p", nlohmann::json{{"couple_blocks", 1}, {"couple_heads", 3}}, "'spec.m2p.couple_heads'");
   of_shine("/spec/m2p", nlohmann::json{{"couple_blocks", 1}, {"couple_width", 5}}, "'spec.m2p.couple_width'");

@@ -6,6 +6,7 @@
 #   params.NAME: parameters under the names that hyperblocks gives them
 #   memory_states, plain (layers, documents, tokens * hidden), factors (the same), logits of the question under each adapter
 #   dfactors, dplain, and what they send back to every parameter: gradients.NAME
+# and SHINE-R as shine_recurrent.safetensors: ids.CHUNK, factors (chunks, layers, tokens * hidden), logits under all parts.
 import dataclasses
 import math
 import pathlib
@@ -20,6 +21,8 @@ DOCUMENTS, TOKENS, QUESTION, SCALE = 2, 7, 5, 0.01
 LINEARS = {"self_attn.q_proj": "attention.query", "self_attn.k_proj": "attention.key", "self_attn.v_proj": "attention.value",
            "self_attn.o_proj": "attention.output", "mlp.gate_proj": "mlp.gate", "mlp.up_proj": "mlp.up",
            "mlp.down_proj": "mlp.down"}
+M2P_LINEARS = ("attention.query", "attention.key", "attention.value", "attention.output", "mlp.expand", "mlp.project")
+CHUNKS, M2P_RANK = (5, 3, 4), 3  # of SHINE-R
 
 
 @dataclasses.dataclass
@@ -149,8 +152,10 @@ def parameters_of(case, spec, decoder, tokens):
     return {name: tensor.requires_grad_() for name, tensor in result.items()}
 
 
-def encoder_layer(p, at, x, heads, norm_first, mask=None):
-    """torch.nn.TransformerEncoderLayer with our parameters."""
+def encoder_layer(p, at, x, heads, norm_first, mask=None, lora=None):
+    """torch.nn.TransformerEncoderLayer with our parameters, and perhaps a LoRA on its linears."""
+    if lora is not None:
+        p = p | {f"{at}.{name}.weight": p[f"{at}.{name}.weight"] + lora[f"{at}.{name}.b"] @ lora[f"{at}.{name}.a"] for name in M2P_LINEARS}
     width, inner = x.shape[-1], p[at + ".mlp.expand.weight"].shape[0]
     layer = torch.nn.TransformerEncoderLayer(width, heads, inner, dropout=0.0, activation="gelu", batch_first=True,
                                              norm_first=norm_first, dtype=torch.float64)
@@ -182,7 +187,7 @@ def couple_mask(spec, decoder, count):
     return hidden_from
 
 
-def m2p(p, spec, decoder, states):
+def m2p(p, spec, decoder, states, lora=None):
     """(layers, documents, tokens, hidden) to the same."""
     layers, documents, tokens, hidden = states.shape
     x = states + p["m2p.positions.layer"][:, None, None] + p["m2p.positions.token"][None, None]
@@ -193,7 +198,7 @@ def m2p(p, spec, decoder, states):
                 rows = x.permute(1, 2, 0, 3).reshape(documents * tokens, layers, hidden)
             else:
                 rows = x.reshape(layers * documents, tokens, hidden)
-            rows = encoder_layer(p, f"m2p.blocks.{i}", rows, spec.heads, spec.norm_first)
+            rows = encoder_layer(p, f"m2p.blocks.{i}", rows, spec.heads, spec.norm_first, lora=lora)
             x = (rows.reshape(documents, tokens, layers, hidden).permute(2, 0, 1, 3) if along_layers
                  else rows.reshape(layers, documents, tokens, hidden))
     else:
@@ -243,20 +248,80 @@ def read_factors(spec, decoder, numbers):
     return adapters, torch.cat(scaled).reshape(numbers.shape)
 
 
-def run(case, spec, decoder):
-    draw = Draw(case)
+def memory_tokens(spec, decoder):
     numbers = sum(spec.rank * (linear.in_features + linear.out_features) + (linear.out_features if linear.bias is not None else 0)
                   for (layer, _), linear in decoder.linears.items() if layer == 0)
-    tokens = -(-numbers // decoder.hidden)
+    return -(-numbers // decoder.hidden)
+
+
+def adds_meta(p, decoder):
+    def of(at):
+        return lambda x: (x @ p[at + ".a"].T) @ p[at + ".b"].T + p.get(at + ".bias", 0)
+    return {(layer, name): of(f"meta.layers.{layer}.{name}") for layer, name in decoder.linears}
+
+
+def adds(adapter):
+    return {place: lambda x, a=a, b=b, c=c: x @ a @ b + (0 if c is None else c) for place, (a, b, c) in adapter.items()}
+
+
+def add_up(parts):
+    return {place: lambda x, place=place: sum(part[place](x) for part in parts) for place in parts[0]}
+
+
+def logits_of(decoder, asked):
+    return decoder.model(input_ids=asked, attention_mask=torch.ones_like(asked), use_cache=False,
+                         position_ids=torch.arange(asked.shape[1])[None]).logits[0]
+
+
+def without_rounding(gradients):
+    """Softmax takes the bias of an encoder block's keys out again: what is found is rounding."""
+    return {name: gradient * (not ("m2p." in name and name.endswith(".attention.key.bias"))) for name, gradient in gradients.items()}
+
+
+def run_recurrent(spec, decoder):
+    draw, tokens = Draw("recurrent"), memory_tokens(spec, decoder)
+    p = parameters_of("recurrent", spec, decoder, tokens)
+    lora = {}
+    for block in range(spec.blocks):
+        for name in M2P_LINEARS:
+            at = f"m2p.blocks.{block}.{name}"
+            out, inner = p[at + ".weight"].shape
+            lora[at + ".a"] = draw(at + ".a", (M2P_RANK, inner), 0.3).requires_grad_()
+            lora[at + ".b"] = draw(at + ".b", (out, M2P_RANK), 0.3).requires_grad_()
+    chunks = [draw.ids(f"ids.{i}", (1, size), decoder.model.config.vocab_size) for i, size in enumerate(CHUNKS)]
+    question = draw.ids("question", (1, QUESTION), decoder.model.config.vocab_size)
+    metas, factors, parts = [adds_meta(p, decoder)], [], []
+    for ids in chunks:
+        decoder.added = add_up(metas)
+        rows = torch.cat([decoder.model.get_input_embeddings()(ids), p["memory"][None]], 1)
+        states = decoder.states(rows, torch.ones(rows.shape[:2], dtype=torch.int64))[:, :, -tokens:]
+        adapter, scaled = read_factors(spec, decoder, m2p(p, spec, decoder, states)[:, 0].flatten(1))
+        factors.append(scaled)
+        parts.append(adds(adapter))
+        metas.append(adds(read_factors(spec, decoder, m2p(p, spec, decoder, states, lora)[:, 0].flatten(1))[0]))
+    decoder.added = add_up(parts)
+    logits = logits_of(decoder, question)
+    decoder.added = {}
+    factors = torch.stack(factors)
+    dfactors = draw("dfactors", factors.shape)
+    parameters = {"shine." + name: tensor for name, tensor in p.items()} | lora
+    found = torch.autograd.grad((factors * dfactors).sum(), list(parameters.values()))
+    tensors = {"params." + name: tensor for name, tensor in parameters.items()}
+    tensors |= {"gradients." + name: gradient for name, gradient in without_rounding(dict(zip(parameters, found))).items()}
+    tensors |= {"factors": factors, "logits": logits, "dfactors": dfactors}
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
+    return tensors | {f"ids.{i}": ids[0].int() for i, ids in enumerate(chunks)} | {"question": question[0].int()}
+
+
+def run(case, spec, decoder):
+    draw, tokens = Draw(case), memory_tokens(spec, decoder)
     p = parameters_of(case, spec, decoder, tokens)
     ids = draw.ids("ids", (DOCUMENTS, TOKENS), decoder.model.config.vocab_size)
     question = draw.ids("question", (DOCUMENTS, QUESTION), decoder.model.config.vocab_size)
     allowed = torch.ones((DOCUMENTS, TOKENS + tokens), dtype=torch.int64)
     allowed[1, :2] = 0
 
-    for (layer, name), linear in decoder.linears.items():
-        at = f"meta.layers.{layer}.{name}"
-        decoder.added[layer, name] = lambda x, at=at: (x @ p[at + ".a"].T) @ p[at + ".b"].T + p.get(at + ".bias", 0)
+    decoder.added = adds_meta(p, decoder)
     embedded = decoder.model.get_input_embeddings()(ids)
     rows = torch.cat([embedded, p["memory"].expand(DOCUMENTS, -1, -1)], 1)
     memory_states = decoder.states(rows, allowed)[:, :, -tokens:]
@@ -266,21 +331,15 @@ def run(case, spec, decoder):
     for document in range(DOCUMENTS):
         adapter, scaled = read_factors(spec, decoder, plain[:, document].flatten(1))
         factors.append(scaled)
-        decoder.added = {place: lambda x, a=a, b=b, c=c: x @ a @ b + (0 if c is None else c)
-                         for place, (a, b, c) in adapter.items()}
-        asked = question[document:document + 1]
-        logits.append(decoder.model(input_ids=asked, attention_mask=torch.ones_like(asked), use_cache=False,
-                                    position_ids=torch.arange(QUESTION)[None]).logits[0])
+        decoder.added = adds(adapter)
+        logits.append(logits_of(decoder, question[document:document + 1]))
     decoder.added = {}
     factors = torch.stack(factors, 1)
     flat = plain.flatten(2)
     dfactors, dplain = draw("dfactors", factors.shape), draw("dplain", flat.shape, 0.05)
     found = torch.autograd.grad((factors * dfactors).sum() + (flat * dplain).sum(), list(p.values()))
     tensors = {"params." + name: tensor for name, tensor in p.items()}
-    # Softmax takes the bias of an encoder block's keys out again: what is found is rounding.
-    vanishing = ".attention.key.bias"
-    tensors |= {"gradients." + name: gradient * (not (name.startswith("m2p.") and name.endswith(vanishing)))
-                for name, gradient in zip(p, found)}
+    tensors |= {"gradients." + name: gradient for name, gradient in without_rounding(dict(zip(p, found))).items()}
     tensors |= {"memory_states": memory_states.flatten(2), "plain": flat, "factors": factors, "logits": torch.stack(logits),
                 "dfactors": dfactors, "dplain": dplain}
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
@@ -301,6 +360,8 @@ def main(fixtures):
         tensors = run(case, spec, Decoder(fixtures / "models" / spec.base))
         safetensors.torch.save_file(tensors, fixtures / "hypernets" / f"shine_{case}.safetensors")
         print(case, tensors["plain"].shape, tensors["factors"].abs().max().item(), tensors["logits"].abs().max().item())
+    recurrent = run_recurrent(Case(blocks=2), Decoder(fixtures / "models/llama"))
+    safetensors.torch.save_file(recurrent, fixtures / "hypernets/shine_recurrent.safetensors")
 
 
 if __name__ == "__main__":

@@ -61,15 +61,22 @@ struct EncoderStackAdapter {
   }
 };
 
-template <class Shine_, Index rank>
+template <class Model_, ShineSpec spec_, class Weights = Trainable>
 struct RecurrentShine {
-  using Shine = Shine_;
-  using Model = typename Shine::Model;
+  static constexpr ShineSpec spec = spec_;
+  static constexpr ShineSpec at_once = [] {
+    ShineSpec without = spec_;
+    without.recurrent_rank = 0;
+    return without;
+  }();
+  static_assert(spec.recurrent_rank > 0, "hyperblocks: a RecurrentShine's spec has a recurrent_rank");
+  using Model = Model_;
+  using Shine = hyperblocks::Shine<Model, at_once, Weights>;
   using Scalar = typename Shine::Scalar;
   using Device = typename Shine::Device;
   static_assert(Shine::Network::attends, "hyperblocks: a RecurrentShine's network is a transformer");
   using Updates = typename Shine::Updates;
-  using M2pAdapter = EncoderStackAdapter<typename Shine::Network::Blocks, rank>;
+  using M2pAdapter = EncoderStackAdapter<typename Shine::Network::Blocks, spec.recurrent_rank>;
 
   template <Role role>
   struct Parts {

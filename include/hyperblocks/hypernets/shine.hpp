@@ -20,8 +20,9 @@ struct ShineSpec {
   Index meta_rank = 128;
   FactorForm a = FactorForm::columns;  ///< the published view: A (in, rank), B (rank, out)
   FactorForm b = FactorForm::rows;
-  double scale = 0.001;  ///< A and B are multiplied by its root, C by itself
-  M2pSpec m2p = {};      ///< its sizes follow from the base
+  double scale = 0.001;      ///< A and B are multiplied by its root, C by itself
+  M2pSpec m2p = {};          ///< its sizes follow from the base
+  Index recurrent_rank = 0;  ///< of a RecurrentShine: of the LoRA on the M2P Transformer's linears
 };
 
 namespace detail {
@@ -48,6 +49,7 @@ struct Shine {
   using Model = Model_;
   static_assert(Block<Model> && std::same_as<decltype(Model::Gradients::norm.weight), Nothing>,
                 "hyperblocks: a Shine's decoder is frozen");
+  static_assert(spec_.recurrent_rank == 0, "hyperblocks: a Shine with a recurrent_rank is a RecurrentShine");
   using Scalar = typename Model::Scalar;
   using Device = typename Model::Device;
   static constexpr ShineSpec spec = spec_;

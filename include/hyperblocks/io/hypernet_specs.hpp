@@ -114,6 +114,7 @@ requires(std::same_as<std::remove_cvref_t<Specs>, ShineSpec>&&...) constexpr voi
   f("m2p.couple_width", specs.m2p.couple_width...);
   f("m2p.couple_heads", specs.m2p.couple_heads...);
   f("m2p.couple_inner", specs.m2p.couple_inner...);
+  f("recurrent_rank", specs.recurrent_rank...);
 }
 template <class F, class... Specs>
 requires(std::same_as<std::remove_cvref_t<Specs>, DocToLoraSpec>&&...) constexpr void each_field(
@@ -288,6 +289,9 @@ inline void check_possible(const ShineSpec& spec, const SpecChecker& possible) {
   possible(m2p.placement != NormPlacement::sandwich, "spec.m2p.placement", "pre or post", m2p.placement);
   if (attends && m2p.blocks > 0) possible.divides(m2p.heads, base.hidden, "spec.m2p.heads", "base.hidden");
   possible.least(m2p.couple_blocks, "spec.m2p.couple_blocks", 0);
+  possible.least(spec.recurrent_rank, "spec.recurrent_rank", 0);
+  possible(spec.recurrent_rank == 0 || (attends && m2p.blocks > 0), "spec.recurrent_rank",
+           "0 without blocks of a transformer", spec.recurrent_rank);
   if (m2p.couple_blocks == 0) return;
   for (const Projection projection : all_projections) {
     const LinearSize size = size_of(base, projection);
