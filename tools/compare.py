@@ -252,6 +252,19 @@ def collect(plan, entries, runs, failed, out):
     os.replace(out / "results.jsonl.part", out / "results.jsonl")
 
 
+def kernels(out):
+    """The ladders of the kernels on this machine, as the report's arguments: measured once, with nothing else running."""
+    program, measured = out / "build/kernels", out / "kernels.json"
+    if not program.exists():
+        return []
+    if not measured.exists():
+        part = measured.with_suffix(".part")
+        subprocess.run([program, f"--benchmark_out={part}", "--benchmark_out_format=json"], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        part.replace(measured)
+    return ["--kernels", measured]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tools/compare", description="Compares architectures of hypernetworks.")
     parser.add_argument("--quick", action="store_true", help="bench/compare/quick.json")
@@ -300,7 +313,7 @@ def main():
     collect(plan, entries, runs, failed, out)
     print(out / "results.jsonl")
     if not options.no_report:
-        subprocess.run([ROOT / "tools/report", out / "results.jsonl", "--out", out / "report.html"], check=True)
+        subprocess.run([ROOT / "tools/report", out / "results.jsonl", "--out", out / "report.html", *kernels(out)], check=True)
 
 
 if __name__ == "__main__":

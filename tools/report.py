@@ -385,7 +385,8 @@ def sections(plan, entries, kernels):
         yield "What each of them is", "", f'<div class="drawings">{"".join(drawn)}</div>'
     ladder = kernel_figures(kernels)
     if ladder:
-        yield "Kernels", "The best of all repetitions.", ladder
+        yield ("Kernels", "Our kernels on each instruction set beside plain ways, one thread, the best of all repetitions. The floor: what this "
+               "machine's multiply-adds take, or reading the weights.", ladder)
     failed = [f"<li><b>{html.escape(entry.name)}</b>: {html.escape(reason)}</li>" for entry in entries for reason in entry.failed]
     refused = sorted({f"<li><b>{html.escape(entry.name)}</b>, {html.escape(row.get('kind') or str(row['tokens']) + ' tokens')}: "
                       f"{html.escape(row['refused'])}</li>" for entry in entries for run in entry.runs
