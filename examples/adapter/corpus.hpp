@@ -11,20 +11,21 @@
 
 #include <hyperblocks/io/atomic_file.hpp>
 #include <hyperblocks/io/json_object.hpp>
+#include <hyperblocks/text/task_description.hpp>
 
 #include "../processes.hpp"
 #include "../streams.hpp"
 
 namespace hyperblocks::example {
 
-/// Without white space around it and a byte order mark.
+/// Without a byte order mark, and what Python's strip() takes away around it.
 inline std::string stripped(std::string text, const std::string& where) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  check(first != text.npos, [&] {
+  const std::string_view inside = hyperblocks::detail::stripped(text);
+  check(!inside.empty(), [&] {
     return Error("an empty text", where, "a word or more", text.empty() ? "nothing" : "white space");
   });
-  return text.substr(first, last - first + 1);
+  return std::string(inside);
 }
 
 struct CorpusText {

@@ -52,7 +52,8 @@ struct ReadingModel<Model, spec, Stored> {
   using Type = TextEncoder<spec, float, Cpu>;
 };
 
-template <auto base_spec, auto net_spec, ContextSpec context, auto encoder_spec, class Stored>
+template <auto base_spec, auto net_spec, ContextSpec context, auto encoder_spec, class Stored,
+          class EncoderStored>
 class Program {
  public:
   using Model = Decoder<base_spec, float, Cpu, Frozen<Stored>>;
@@ -65,7 +66,7 @@ class Program {
   static constexpr bool is_text_to_lora = std::same_as<NetSpec, TextToLoraSpec>;
   static constexpr bool encoder_is_decoder = std::same_as<EncoderSpec, DecoderSpec>;
   static constexpr bool base_reads = std::same_as<EncoderSpec, BaseReads>;
-  using Encoder = typename ReadingModel<Model, encoder_spec, Stored>::Type;
+  using Encoder = typename ReadingModel<Model, encoder_spec, EncoderStored>::Type;
 
   explicit Program(const Options& options)
       : options_(options),
@@ -108,8 +109,10 @@ class Program {
 
  private:
   HostAdapter made(const std::vector<Tokens>& pieces, NamedTensors* dump) {
+    grow(positions_, pieces);
     const HostAdapter adapter = of_pieces(pieces, dump);
-    check_fits(adapter, base_spec, "the adapter");
+    check_sizes(adapter, base_spec, "the adapter");
+    if (!changes(adapter)) std::cerr << "note: the adapter changes nothing: all its B A are zero\n";
     check_finite(adapter,
                  "the adapter, of numbers in the base or the hypernetwork that are not, or of a "
                  "scale or numbers that are too large");
@@ -125,7 +128,8 @@ class Program {
     } else {
       if (!options_.features.empty()) return net_.of_features(cpu_, given_, options_, dump);
       if constexpr (encoder_is_decoder) {
-        const auto& [params, positions] = encoder();
+        auto& [params, positions] = encoder();
+        grow(positions, pieces);
         return net_.of_pieces(cpu_, ContextReader<Encoder, context>(params, positions), pieces, options_,
                               dump);
       } else {
@@ -140,14 +144,23 @@ class Program {
     if constexpr (base_reads) {
       return embed<Model>(cpu_, params_, positions_, description, {.pooling = Pooling::last});
     } else {
-      const auto& [params, positions] = encoder();
+      auto& [params, positions] = encoder();
+      if constexpr (encoder_is_decoder) grow(positions, {description});
       return embed<Encoder>(cpu_, params, positions, description,
                             {.pooling = encoder_is_decoder ? Pooling::last : Pooling::cls});
     }
   }
 
+  /// Tables for pieces that are longer than what a model was trained for.
+  template <class Positions>
+  void grow(Positions& positions, const std::vector<Tokens>& pieces) {
+    Index longest = 0;
+    for (const Tokens& piece : pieces) longest = std::max(longest, std::ssize(piece) + reader_.appended);
+    if (longest > positions.full.cosines.extent(0)) positions = Positions(cpu_, longest);
+  }
+
   /// The other model that reads, once it is wanted.
-  const auto& encoder() {
+  auto& encoder() {
     if (!encoder_)
       encoder_.emplace(stages_("encoder loaded",
                                [&] {
@@ -450,19 +463,26 @@ Index run(const Options& options, const Peers& peers) {
     });
   check_spec(base, decoder_spec(options.base), options.base);
   if constexpr (std::same_as<NetSpec, DocToLoraSpec>) check_context(context, options.hypernet);
-  if (base_reads && (!options.text.empty() || !options.corpus.empty()))
+  if (base_reads && reads)
     if (const std::string meant = read_hypernet(options.hypernet).reader; !meant.empty())
       std::cerr << "note: hypernet.json says that '" << meant
                 << "' reads; in this program, compiled without HYPERBLOCKS_ENCODER_CONFIG, the base does\n";
-  const bool bf16_weights =
-      options.weights == "bf16" || (options.weights == "auto" && stores_bf16(options.base));
-  const auto with = [&]<class Stored>(std::type_identity<Stored>) -> Index {
-    using Made = Program<base, net, context, encoder, Stored>;
+  const auto in_bf16 = [&](const std::string& model) {
+    return options.weights == "bf16" || (options.weights == "auto" && stores_bf16(model));
+  };
+  const auto with = [&]<class Stored, class EncoderStored>(std::type_identity<Stored>,
+                                                           std::type_identity<EncoderStored>) -> Index {
+    using Made = Program<base, net, context, encoder, Stored, EncoderStored>;
     if (options.corpus.empty()) return Made(options).run(), 0;
     Corpus corpus(options.corpus, options.out, peers);  // mistakes in it show before anything is loaded
     return Made(options).run(corpus);
   };
-  return bf16_weights ? with(std::type_identity<bf16>()) : with(std::type_identity<float>());
+  constexpr std::type_identity<float> exact;
+  constexpr std::type_identity<bf16> halved;
+  if (!in_bf16(options.base)) return with(exact, exact);  // bf16 numbers of an encoder are floats, too
+  if constexpr (std::same_as<std::remove_cv_t<decltype(encoder)>, DecoderSpec>)
+    if (!options.encoder.empty() && !in_bf16(options.encoder)) return with(halved, exact);
+  return with(halved, halved);
 }
 
 }  // namespace hyperblocks::example

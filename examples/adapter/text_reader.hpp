@@ -4,6 +4,8 @@
 // templates are loaded once.
 #pragma once
 
+#include <iostream>
+
 #include <hyperblocks/hypernets/pieces.hpp>
 #include <hyperblocks/io/hypernet_json.hpp>
 #include <hyperblocks/text/load_tokenizer.hpp>
@@ -41,14 +43,25 @@ class TextReader {
   explicit TextReader(const Options& options)
       : options_(options), reader_(options.encoder.empty() ? options.base : options.encoder) {
     if (!options.text.empty() || !options.corpus.empty()) load();
+    if constexpr (!is_shine) reads_as_ = read_hypernet(options.hypernet).reader;
+    if (reads_as_.empty())
+      reads_as_ = (std::filesystem::absolute(reader_) / "").parent_path().filename().string();
   }
+
+  /// Tokens that the program puts behind a piece.
+  static constexpr Index appended = [] {
+    if constexpr (is_shine) return Net::memory_tokens;
+    return Index{0};
+  }();
 
   /// `where` names the text in errors.
   std::vector<Tokens> read(const std::string& text, const std::string& where) const {
     if constexpr (is_text_to_lora) {
-      const TaskStyle style = reader_.find("SFR") != reader_.npos ? TaskStyle::query : TaskStyle::sentence;
-      return {task_tokens(*tokenizer_, text, style,
-                          static_cast<std::size_t>(std::min<Index>(most_read(), 8192)))};
+      const TaskStyle style =
+          reads_as_.find("SFR") != reads_as_.npos ? TaskStyle::query : TaskStyle::sentence;
+      constexpr Index most =
+          std::same_as<EncoderSpec, TextEncoderSpec> ? std::min<Index>(most_read(), 8192) : 8192;
+      return {task_tokens(*tokenizer_, text, style, static_cast<std::size_t>(most))};
     } else if constexpr (is_shine) {
       return checked(pieces(tokenizer_->encode(text, true), {.most = options_.chunk.value_or(0)}), where);
     } else {  // through the template of the model that reads, with the base's around each piece
@@ -87,20 +100,23 @@ class TextReader {
       return encoder_spec.positions;
   }
 
-  /// Tokens that the model has, and pieces that the model which reads has positions for, SHINE's memory
-  /// tokens behind them.
-  static std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) {
-    Index room = most_read();
-    if constexpr (is_shine) room -= Net::memory_tokens;
-    const bool text = where != "--ids";
+  /// Tokens that the model has, and pieces that it was trained to read, SHINE's memory tokens behind them,
+  /// unless the pieces are the caller's own choice.
+  std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) const {
+    const Index room = std::max<Index>(0, most_read() - appended);
     for (const Tokens& piece : pieces) {
-      check(static_cast<Index>(piece.size()) <= room, [&] {
+      const auto size = static_cast<Index>(piece.size());
+      check(size <= room || !options_.ids.empty() || options_.chunk.has_value(), [&] {
         return Error(
-            "a piece is longer than what the model can read", where,
-            "at most " + std::to_string(room) + " tokens" +
-                (text ? " (--chunk N cuts a text into pieces; a template around them counts, too)" : ""),
-            std::to_string(piece.size()));
+            "a piece is longer than what the model was trained to read", where,
+            "at most " + std::to_string(room) +
+                " tokens (--chunk N cuts a text into pieces, a template around them counts, too; with "
+                "--chunk 0 it is read as it is)",
+            std::to_string(size));
       });
+      if (size > room)
+        std::cerr << "note: " << where << ": a piece of " << size << " tokens, the model was trained to read "
+                  << room << '\n';
       const auto wrong = std::ranges::find_if(piece, [](auto id) { return id >= most_id(); });
       check(wrong == piece.end(), [&] {
         return Error("the tokenizer is another model's", where,
@@ -112,7 +128,8 @@ class TextReader {
   }
 
   const Options& options_;
-  std::string reader_;  ///< the model that reads
+  std::string reader_;    ///< the model that reads
+  std::string reads_as_;  ///< its name: its makers', or its folder's
   std::optional<Tokenizer> tokenizer_;
   std::string before_, behind_;
   PiecesOptions around_pieces_;

@@ -5,7 +5,10 @@
 // factors the meta LoRA; two meta LoRAs become one, along the rank.
 #pragma once
 
-#include <hyperblocks/io/adapter_tensors.hpp>
+#include <algorithm>
+#include <functional>
+
+#include <hyperblocks/lora/host_adapter.hpp>
 
 #include "settings.hpp"
 #include "torch_parts.hpp"
@@ -149,7 +152,17 @@ class ShineImport {
                            std::to_string(numbers) + " numbers",
                        std::to_string(width));
         });
+      check(!base_.has_bias(projection), [&] {
+        return Error("couple layers that do not fit the base", source.where("couple_layers"),
+                     "a base without biases", std::string("one for ") + name(projection));
+      });
     }
+    check(tokens_ * base_.hidden % width == 0, [&] {
+      return Error("couple layers that do not fit the base",
+                   source.where("couple_layers.0.norm1.weight") + ": couple_width",
+                   "a divisor of a layer's " + std::to_string(tokens_ * base_.hidden) + " numbers",
+                   std::to_string(width));
+    });
   }
 
   /// One of torch's TransformerEncoderLayers.
@@ -316,37 +329,42 @@ class ShineImport {
       if (main.c) result_.tensors.add(to + ".bias", *main.c);
       return;
     }
-    check_same_type(main, *more, to);
     const auto& [in, out] = size_of(base_, place.projection);
-    result_.tensors.add(to + ".a", main.a.dtype, {spec_.meta_rank, in},
-                        behind({transposed(main.a), transposed(more->a)}));
+    add_joined(to + ".a", {spec_.meta_rank, in}, {transposed(main.a), transposed(more->a)});
     std::vector<TorchTensor> rows;
     for (Index i = 0; i < out; ++i)
       for (const Leaf* const leaf : {&main, more}) rows.push_back(at(transposed(leaf->b), i));
-    result_.tensors.add(to + ".b", main.b.dtype, {out, spec_.meta_rank}, behind(rows));
-    if (main.c) result_.tensors.add(to + ".bias", main.c->dtype, {out}, sum(*main.c, *more->c, to));
-  }
-
-  static void check_same_type(const Leaf& main, const Leaf& more, const std::string& where) {
-    const bool same = main.a.dtype == more.a.dtype && main.b.dtype == more.b.dtype &&
-                      (!main.c || main.c->dtype == more.c->dtype);
-    check(same, [&] {
-      return Error("two meta LoRAs that cannot be one", where, "numbers of one type in both", "two types");
-    });
-  }
-
-  static std::vector<std::byte> sum(const TorchTensor& first, const TorchTensor& second,
-                                    const std::string& where) {
-    std::vector<float> numbers[2];
-    for (int i = 0; i < 2; ++i) {
-      std::vector<std::byte> room;
-      const TorchTensor& tensor = i == 0 ? first : second;
-      numbers[i].resize(static_cast<std::size_t>(tensor.size()));
-      hyperblocks::detail::read_numbers(tensor.dtype, row_major(tensor, room), where, std::span(numbers[i]));
+    add_joined(to + ".b", {out, spec_.meta_rank}, rows);
+    if (main.c) {
+      std::vector<float> sum = floats(*main.c, to);
+      std::ranges::transform(sum, floats(*more->c, to), sum.begin(), std::plus<>());
+      add_floats(to + ".bias", {out}, sum);
     }
-    std::transform(numbers[0].begin(), numbers[0].end(), numbers[1].begin(), numbers[0].begin(),
-                   std::plus<>());
-    return hyperblocks::detail::stored_numbers(numbers[0], first.dtype, where);
+  }
+
+  /// One behind the other; of two types as floats.
+  void add_joined(const std::string& to, const Extents& shape, const std::vector<TorchTensor>& parts) {
+    const DType dtype = parts.front().dtype;
+    if (std::ranges::all_of(parts, [&](const TorchTensor& part) { return part.dtype == dtype; }))
+      return result_.tensors.add(to, dtype, shape, behind(parts));
+    std::vector<float> numbers;
+    for (const TorchTensor& part : parts) {
+      const std::vector<float> more = floats(part, to);
+      numbers.insert(numbers.end(), more.begin(), more.end());
+    }
+    add_floats(to, shape, numbers);
+  }
+
+  void add_floats(const std::string& to, const Extents& shape, const std::vector<float>& numbers) {
+    const auto bytes = std::as_bytes(std::span(numbers));
+    result_.tensors.add(to, DType::f32, shape, {bytes.begin(), bytes.end()});
+  }
+
+  static std::vector<float> floats(const TorchTensor& tensor, const std::string& where) {
+    std::vector<std::byte> room;
+    std::vector<float> numbers(static_cast<std::size_t>(tensor.size()));
+    hyperblocks::detail::read_numbers(tensor.dtype, row_major(tensor, room), where, std::span(numbers));
+    return numbers;
   }
 
   std::filesystem::path folder_;

@@ -65,7 +65,7 @@ class TextToLoraImport {
 
   /// In the order in which the keys stand in the file, which numbers them, or in that of the option.
   void read_modules() {
-    for (const std::string& name : source_.names())
+    for (const std::string& name : source_.plain_names())
       if (name.starts_with("heads.")) {
         const std::string module = name.substr(6, name.find('.', 6) - 6);
         if (std::find(modules_.begin(), modules_.end(), module) == modules_.end()) modules_.push_back(module);
@@ -142,17 +142,19 @@ class TextToLoraImport {
     result_.config.reader = arguments_.text("emb_model").value_or("");
     settings_.found("reader",
                     result_.config.reader.empty() ? std::string("the base") : result_.config.reader);
-    if (task == "recon") arguments_.require("factorized");
-    const bool factorised = arguments_.boolean("factorized").value_or(false);
-    if (task == "recon") arguments_.require(factorised ? "pred_z_score" : "delta_w_scaling");
+    const bool factorised = arguments_.flag("factorized", false);
+    if (task == "recon" && factorised) arguments_.require("pred_z_score");
     offsets_ = task == "sft" || factorised;
-    spec_.z_score = task == "recon" && factorised && arguments_.boolean("pred_z_score").value_or(true);
+    spec_.z_score = task == "recon" && factorised && arguments_.flag("pred_z_score", false);
     if (task == "recon") {
-      settings_.found("factorised", factorised);
+      arguments_.contains("factorized") ? settings_.found("factorised", factorised)
+                                        : settings_.assumed("factorised", factorised);
       settings_.found("z-scores", spec_.z_score);
-      if (!factorised)
+      if (!factorised) {
+        const auto scale = arguments_.number("delta_w_scaling");
         spec_.product_scale =
-            settings_.found("product scale", arguments_.number("delta_w_scaling").value_or(10000));
+            scale ? settings_.found("product scale", *scale) : settings_.assumed("product scale", 10000.0);
+      }
     }
   }
 
@@ -337,17 +339,20 @@ class TextToLoraImport {
                                                                   const std::string& module, Index) {
         const LinearSize size = size_of(base_, projection);
         const std::string a = std::string(from) + ".A." + module, b = std::string(from) + ".B." + module;
-        if (!wanted && !source_.contains(a) && !source_.contains(b)) return;  // as older files may be
-        const TorchTensor first = source_.take(a, {base_.layers, spec_.rank, size.in});
-        const TorchTensor second = source_.take(b, {base_.layers, size.out, spec_.rank});
-        if (!wanted) return;
+        const Extents of_a = {base_.layers, spec_.rank, size.in}, of_b = {base_.layers, size.out, spec_.rank};
+        if (!wanted) {  // whatever its numbers are: of one adapter the deviations are NaN
+          for (const auto& [name, shape] : {std::pair(a, of_a), {b, of_b}})
+            if (source_.contains(name)) source_.pass(name, shape);  // older files may have none
+          return;
+        }
+        const TorchTensor first = source_.take(a, of_a), second = source_.take(b, of_b);
         result_.tensors.add(std::string(to) + "." + place_of(projection) + ".a", first);
         result_.tensors.add(std::string(to) + "." + place_of(projection) + ".b", transposed(second));
       });
   }
 
   bool all_zero(const std::string& prefix) const {
-    for (const std::string& name : source_.names()) {
+    for (const std::string& name : source_.plain_names()) {
       if (!name.starts_with(prefix + ".")) continue;
       std::vector<std::byte> room;
       const auto bytes = row_major(source_.tensor(name), room);

@@ -23,8 +23,8 @@ inline void check_finite(DType dtype, std::span<const std::byte> bytes, const st
         [&] { return Error("a number is not finite", where, "finite numbers", "NaN or infinity"); });
 }
 
-/// That a tensor of real, finite numbers has the shape expected.
-inline void check_extents(const TorchTensor& tensor, const Extents& expected, const std::string& where) {
+/// That a tensor has the shape expected.
+inline void check_shape(const TorchTensor& tensor, const Extents& expected, const std::string& where) {
   bool same = tensor.shape.size() == expected.size();
   for (std::size_t i = 0; same && i < expected.size(); ++i)
     same = expected[i] == dyn ? tensor.shape[i] > 0 : tensor.shape[i] == expected[i];
@@ -34,13 +34,19 @@ inline void check_extents(const TorchTensor& tensor, const Extents& expected, co
     for (auto at = text.find(any); at != text.npos; at = text.find(any)) text.replace(at, any.size(), "any");
     return Error("the shape differs", where, text, hyperblocks::detail::shape_text(tensor.shape));
   });
+}
+
+/// That a tensor of real, finite numbers has the shape expected.
+inline void check_extents(const TorchTensor& tensor, const Extents& expected, const std::string& where) {
+  check_shape(tensor, expected, where);
   const bool real = tensor.dtype == DType::f64 || tensor.dtype == DType::f32 || tensor.dtype == DType::f16 ||
                     tensor.dtype == DType::bf16;
   check(real, [&] {
     return Error("not real numbers", where, "F64, F32, F16 or BF16", std::string(name(tensor.dtype)));
   });
   const std::size_t numbers = tensor.bytes.size() / byte_size(tensor.dtype);
-  check(static_cast<std::size_t>(tensor.size()) <= numbers, [&] {
+  const bool bounded = std::find(expected.begin(), expected.end(), dyn) == expected.end();
+  check(bounded || static_cast<std::size_t>(tensor.size()) <= numbers, [&] {
     return Error("a tensor that repeats its numbers", where,
                  "at most the " + std::to_string(numbers) + " of its storage",
                  hyperblocks::detail::shape_text(tensor.shape));
@@ -81,6 +87,12 @@ class TensorSource {
   /// Keeps the bytes.
   std::shared_ptr<const void> owner() const { return tensors_.owner(); }
   const std::vector<std::string>& names() const { return tensors_.names(); }
+  /// As contains() and take() know them.
+  std::vector<std::string> plain_names() const {
+    std::vector<std::string> result;
+    for (const std::string& name : names()) result.push_back(plain(name));
+    return result;
+  }
   std::string where(const std::string& name) const { return hyperblocks::detail::place(file(), name); }
   bool contains(const std::string& name) const { return find(name) != nullptr; }
   /// To look at; take() gives it away.
@@ -94,6 +106,12 @@ class TensorSource {
     taken_.insert(&found);
     check_extents(found, shape, where(name));
     return found;
+  }
+
+  /// Not needed; but of this shape.
+  void pass(const std::string& name, const Extents& shape) {
+    taken_.insert(&tensor(name));
+    check_shape(tensor(name), shape, where(name));
   }
 
   void ignore(const std::string& name) {
@@ -178,6 +196,10 @@ class TensorTarget {
 inline std::vector<std::byte> behind(const std::vector<TorchTensor>& tensors) {
   std::vector<std::byte> all, room;
   for (const TorchTensor& tensor : tensors) {
+    check(tensor.dtype == tensors.front().dtype, [&] {
+      return Error("tensors that become one", "the checkpoint", "numbers of one type",
+                   std::string(name(tensors.front().dtype)) + " and " + std::string(name(tensor.dtype)));
+    });
     const auto bytes = row_major(tensor, room);
     all.insert(all.end(), bytes.begin(), bytes.end());
   }

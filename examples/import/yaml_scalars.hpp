@@ -26,9 +26,10 @@ class YamlScalars {
 
   std::string where(const std::string& key) const { return file_ + ": '" + key + "'"; }
 
+  bool contains(const std::string& key) const { return values_.contains(key); }
   /// That a key is there, null or not.
   void require(const std::string& key) const {
-    check(values_.contains(key), [&] { return Error("a value is missing", where(key), "a value", "none"); });
+    check(contains(key), [&] { return Error("a value is missing", where(key), "a value", "none"); });
   }
 
   /// Nothing if it is not there or null.
@@ -36,7 +37,7 @@ class YamlScalars {
     const auto found = values_.find(key);
     if (found == values_.end()) return std::nullopt;
     const std::string& raw = found->second;
-    if (raw.empty() || raw == "null" || raw == "~") return std::nullopt;
+    if (raw.empty() || raw == "null" || raw == "Null" || raw == "NULL" || raw == "~") return std::nullopt;
     if (raw.front() == '\'') return single(key, raw);
     if (raw.front() == '"') return twice(key, raw);
     check(std::string_view("[{&*!|>%@`-").find(raw.front()) == std::string_view::npos || is_number(raw),
@@ -47,8 +48,15 @@ class YamlScalars {
   std::optional<bool> boolean(const std::string& key) const {
     const auto found = text(key);
     if (!found) return std::nullopt;
-    check(*found == "true" || *found == "false", [&] { return error(key, "true or false", *found); });
-    return *found == "true";
+    const bool yes = *found == "true" || *found == "True" || *found == "TRUE";
+    check(yes || *found == "false" || *found == "False" || *found == "FALSE",
+          [&] { return error(key, "true or false", *found); });
+    return yes;
+  }
+
+  /// As Python asks for it: null is no.
+  bool flag(const std::string& key, bool otherwise) const {
+    return boolean(key).value_or(values_.contains(key) ? false : otherwise);
   }
 
   std::optional<double> number(const std::string& key) const {
@@ -83,7 +91,7 @@ class YamlScalars {
       if (line.ends_with('\r')) line.remove_suffix(1);
       const bool inside = line.empty() || line.front() == ' ' || line.front() == '-';
       if (inside && !key.empty()) append(values_[key], line);
-      if (inside || line.front() == '#' || line.front() == '%') continue;
+      if (inside || line.front() == '#' || line.front() == '%' || line == "...") continue;
       const auto colon = line.find(':');
       check(colon != line.npos && (colon + 1 == line.size() || line[colon + 1] == ' '), [&] {
         return Error("malformed YAML", file_ + ": line " + std::to_string(number), "KEY: VALUE",
@@ -91,9 +99,17 @@ class YamlScalars {
       });
       key = std::string(line.substr(0, colon));
       const auto value = line.find_first_not_of(' ', colon + 1);
-      const bool once = values_.emplace(key, value == line.npos ? "" : line.substr(value)).second;
+      const bool once =
+          values_.emplace(key, value == line.npos ? "" : without_comment(line.substr(value))).second;
       check(once, [&] { return Error("a key twice", where(key), "once", "another"); });
     }
+  }
+
+  /// A plain value ends before " #", and with what is no space.
+  static std::string_view without_comment(std::string_view value) {
+    if (value.starts_with('#')) return "";
+    if (value.front() != '\'' && value.front() != '"') value = value.substr(0, value.find(" #"));
+    return value.substr(0, value.find_last_not_of(" \t") + 1);
   }
 
   /// A folded line: a space in place of its break, or as many breaks as there are empty lines.

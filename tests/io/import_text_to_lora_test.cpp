@@ -132,6 +132,17 @@ TEST_CASE("scalars of args.yaml") {
   CHECK_THROWS_WITH_AS(yaml.text("target_modules"), doctest::Contains("'target_modules'"), hb::Error);
   const auto text = [](const char* lines) { return *hb::example::YamlScalars("it", lines).text("a"); };
   CHECK(text("a: -5") == "-5");
+  CHECK(text("a: sft  # of tasks, 'x'\nb: 1") == "sft");
+  CHECK(text("a: x#y \n...\n") == "x#y");
+  CHECK(text("a: 'x # y' # z") == "x # y");
+  const auto yes = [](const char* line, bool otherwise) {
+    return hb::example::YamlScalars("it", line).flag("a", otherwise);
+  };
+  CHECK(yes("a: True", false));
+  CHECK(!yes("a: FALSE", true));
+  for (const char* const nothing : {"a: null", "a: NULL", "a: ~", "a:", "a: # none"})
+    CHECK(!yes(nothing, true));
+  CHECK(yes("b: 1", true));
   CHECK(text("# before\na: x\n  y\n\n  z\nb: 1\n") == "x y\nz");
   CHECK(text("a: \"x\\\\\\\n  y\\x41\\U0001F600\"") == "x\\yA\U0001F600");
   const auto refused = [](const char* lines, const char* expected) {
@@ -178,10 +189,11 @@ TEST_CASE("settings that cannot be") {
   check_error(adapter("\"q_proj\"", "\"lm_head\""), "'target_modules'");
   check_error(arguments("training_task: sft", ""), "a value is missing");
   check_error(arguments("emb_model:", "model:"), "a value is missing");
-  check_error(replaced("l", "args.yaml", "factorized: true", ""),
-              "'factorized'): expected a value, found none");
-  check_error(replaced("l", "args.yaml", "pred_z_score: true", ""), "'pred_z_score')");
-  check_error(replaced("l_discrete", "args.yaml", "delta_w_scaling: 25.0", ""), "'delta_w_scaling')");
+  check_error(replaced("l", "args.yaml", "pred_z_score: true", ""),
+              "'pred_z_score'): expected a value, found none");
+  CHECK(replaced("l", "args.yaml", "factorized: true", "") == "accepted");  // the published default: no
+  CHECK(replaced("l", "args.yaml", "pred_z_score: true", "pred_z_score: null") == "accepted");
+  CHECK(replaced("l_discrete", "args.yaml", "delta_w_scaling: 25.0", "") == "accepted");
   check_error(arguments("training_task: sft", "training_task: rl"), "expected sft or recon, found 'rl'");
   check_error(arguments("use_one_hot_task_emb: false", "use_one_hot_task_emb: true"),
               "a network of numbered tasks");
@@ -201,6 +213,11 @@ TEST_CASE("tensors that cannot be") {
     return error("s", {.replaced = {{name, value}}});
   };
   CHECK(error("s", {}) == "accepted");
+  // Of one adapter the deviations are NaN: nothing where z-scores are not used.
+  CHECK(error("l_discrete", {.replaced = {{"std_recon_target.A.q_proj", pickled_infinities({3, 3, 16})}}}) ==
+        "accepted");
+  check_error(error("l_discrete", {.replaced = {{"std_recon_target.A.q_proj", pickled_zeros({3, 3, 15})}}}),
+              "'std_recon_target.A.q_proj'");
   check_error(other("task_encoder.mlp.0.weight", pickled_zeros({6})), "expected (any, any), found (6)");
   check_error(other("task_encoder.mlp.0.bias", pickled_zeros({5})), "'task_encoder.mlp.0.bias'");
   check_error(other("task_encoder.mlp.1.weight", pickled_infinities({6})), "a number is not finite");

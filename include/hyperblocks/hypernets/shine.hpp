@@ -5,6 +5,7 @@
 //   factors = read off M2p(states), layer by layer: q k v o gate up down, of each A, B and C
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -35,6 +36,8 @@ struct CoupleDivides {
 };
 template <class Layout, Index width>
 constexpr bool couples_divide() {
+  static_assert(std::ranges::none_of(all_projections, [](Projection each) { return Layout::has_bias(each); }),
+                "hyperblocks: a Shine with couple blocks is for a base without biases");
   return []<std::size_t... i>(std::index_sequence<i...>) {
     constexpr std::array places = {Layout::place(all_projections[i])...};
     return ((sizeof(CoupleDivides<width, places[i].b - places[i].a, places[i].bias - places[i].b>) > 0) &&

@@ -93,20 +93,23 @@ inline bool changes(const HostFactors& factors) {
   return any(factors.bias) || (factors.scale != 0 && any(factors.a) && any(factors.b));
 }
 
-/// That an adapter changes something: one that matches nothing would go unnoticed.
-inline void check_changes(const HostAdapter& adapter, const std::string& where) {
-  check(std::any_of(adapter.linears.begin(), adapter.linears.end(),
-                    [](const auto& linear) { return changes(linear.second); }),
-        [&] {
-          return Error("the adapter changes nothing", where, "factors and a scale that are not zero",
-                       adapter.linears.empty() ? "no linears"
-                                               : "scale B A of zero in all " +
-                                                     std::to_string(adapter.linears.size()) + " linears");
-        });
+inline bool changes(const HostAdapter& adapter) {
+  return std::any_of(adapter.linears.begin(), adapter.linears.end(),
+                     [](const auto& linear) { return changes(linear.second); });
 }
 
-/// That an adapter fits a model and changes it; every linear that does not fit is named.
-inline void check_fits(const HostAdapter& adapter, const DecoderSpec& spec, const std::string& where) {
+/// That an adapter changes something: one that matches nothing would go unnoticed.
+inline void check_changes(const HostAdapter& adapter, const std::string& where) {
+  check(changes(adapter), [&] {
+    return Error("the adapter changes nothing", where, "factors and a scale that are not zero",
+                 adapter.linears.empty()
+                     ? "no linears"
+                     : "scale B A of zero in all " + std::to_string(adapter.linears.size()) + " linears");
+  });
+}
+
+/// That an adapter's linears are a model's; every one that does not fit is named.
+inline void check_sizes(const HostAdapter& adapter, const DecoderSpec& spec, const std::string& where) {
   check_adapter(adapter, where);
   std::string expected, found;
   const auto say = [](std::string& text, const std::string& more) {
@@ -124,6 +127,11 @@ inline void check_fits(const HostAdapter& adapter, const DecoderSpec& spec, cons
     }
   }
   check(found.empty(), [&] { return Error("the adapter does not fit the model", where, expected, found); });
+}
+
+/// That an adapter fits a model and changes it.
+inline void check_fits(const HostAdapter& adapter, const DecoderSpec& spec, const std::string& where) {
+  check_sizes(adapter, spec, where);
   check_changes(adapter, where);
 }
 

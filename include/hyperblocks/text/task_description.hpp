@@ -15,6 +15,16 @@ namespace detail {
 /// What Python's strip() takes away.
 constexpr bool is_stripped(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
 
+/// Of valid UTF-8, without white space around it.
+inline std::string_view stripped(std::string_view text) {
+  std::size_t at = 0, begin = text.size(), end = 0;
+  each_character(text, [&](char32_t c, std::string_view bytes) {
+    if (!is_stripped(c)) begin = std::min(begin, at), end = at + bytes.size();
+    at += bytes.size();
+  });
+  return begin < end ? text.substr(begin, end - begin) : std::string_view();
+}
+
 inline bool is_letter(char32_t c) {
   const auto kind = category(c);
   return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
@@ -24,15 +34,11 @@ inline bool is_letter(char32_t c) {
 /// The text without white space around it. A sentence that ends in a letter of any script gets a full stop.
 inline std::string task_text(std::string_view description, TaskStyle style) {
   const std::string whole = detail::valid_utf8(description);
-  std::size_t at = 0, begin = whole.size(), end = 0;
-  char32_t last = 0;
-  detail::each_character(whole, [&](char32_t c, std::string_view bytes) {
-    if (!detail::is_stripped(c)) begin = std::min(begin, at), end = at + bytes.size(), last = c;
-    at += bytes.size();
-  });
-  check(begin < end,
+  const std::string text(detail::stripped(whole));
+  check(!text.empty(),
         [] { return Error("an empty task description", "task_text", "one word or more", "white space"); });
-  const std::string text = whole.substr(begin, end - begin);
+  char32_t last = 0;
+  detail::each_character(text, [&](char32_t c, std::string_view) { last = c; });
   if (style == TaskStyle::query) return "Instruct: Retrieve semantically similar text.\nQuery: " + text;
   return detail::is_letter(last) ? text + "." : text;
 }
