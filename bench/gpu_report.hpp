@@ -82,15 +82,15 @@ class Report {
 /// Numbers for all tensors of a group, small ones that repeat: a model of billions is filled in seconds.
 template <class Group>
 void fill_cheaply(Cuda& cuda, Group& group) {
-  std::vector<float> pattern(1 << 16);
+  constexpr std::size_t period = 1 << 16;
+  std::vector<float> pattern(period);
   Random random(1);
   for (float& number : pattern) number = static_cast<float>(0.1 * random.uniform() - 0.05);
   visit(
       [&](const std::string&, auto& tensor) {
         using Stored = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
         std::vector<Stored> host(static_cast<std::size_t>(tensor.size()));
-        for (std::size_t i = 0; i < host.size(); ++i)
-          host[i] = scalar_cast<Stored>(pattern[i % pattern.size()]);
+        for (std::size_t i = 0; i < host.size(); ++i) host[i] = scalar_cast<Stored>(pattern[i % period]);
         tensor.upload(cuda, host);
       },
       group);

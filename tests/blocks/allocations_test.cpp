@@ -2,49 +2,13 @@
 // Copyright 2026 The hyperblocks authors
 // After the first call of a shape nothing allocates, neither on the heap (this program counts operator new,
 // on every thread) nor from the device, whatever other shapes came between.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "../support/block_check.hpp"
+#include "../support/count_allocations.hpp"
 #include "../support/every_block.hpp"
 
 namespace hb = hyperblocks;
 
 namespace {
-std::atomic<bool> counts = false;
-std::atomic<int> allocations = 0;
-
-void* allocate(std::size_t size, std::size_t alignment) {
-  if (counts) ++allocations;
-  void* const bytes = std::aligned_alloc(alignment, (size / alignment + 1) * alignment);
-  if (bytes == nullptr) throw std::bad_alloc();
-  return bytes;
-}
-}  // namespace
-
-// Never inlined: g++ would see free() of what operator new gave, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate(size, static_cast<std::size_t>(alignment));
-}
-[[gnu::noinline]] void operator delete(void* bytes) noexcept { std::free(bytes); }
-[[gnu::noinline]] void operator delete(void* bytes, std::size_t) noexcept { std::free(bytes); }
-[[gnu::noinline]] void operator delete(void* bytes, std::align_val_t) noexcept { std::free(bytes); }
-[[gnu::noinline]] void operator delete(void* bytes, std::size_t, std::align_val_t) noexcept {
-  std::free(bytes);
-}
-
-namespace {
-
-template <class F>
-int allocations_of(F f) {
-  allocations = 0;
-  counts = true;
-  f();
-  counts = false;
-  return allocations;
-}
 
 template <class B>
 void check_memory(bool updated) {
@@ -59,7 +23,7 @@ void check_memory(bool updated) {
   };
   use(first), use(second);
   const std::size_t from_device = cpu.arena().allocations();
-  CHECK(allocations_of([&] { use(second), use(first), use(second), use(first); }) == 0);
+  CHECK(hb::test::allocations_of([&] { use(second), use(first), use(second), use(first); }) == 0);
   CHECK(cpu.arena().allocations() == from_device);
 }
 
@@ -75,7 +39,7 @@ void check_every_block() {
 
 TEST_CASE("allocations are seen") {
   hb::Cpu cpu;
-  CHECK(allocations_of([&] { cpu.arena().take(1); }) > 0);
+  CHECK(hb::test::allocations_of([&] { cpu.arena().take(1); }) > 0);
 }
 TEST_CASE("trainable blocks allocate nothing once warm") { check_every_block<hb::test::EveryBlock<float>>(); }
 TEST_CASE("frozen blocks allocate nothing once warm") {

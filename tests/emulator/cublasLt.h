@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// cuBLASLt, as far as the library uses it, on the host: plain loops, sums in double.
+// cuBLASLt, as far as the library uses it, on the host: plain loops, sums in double. What the real one
+// refuses or is not to be trusted with is refused here: types that it has no product of, sums of nothing, a
+// bias that is not in whole packs.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -198,7 +200,13 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc
       right{b, *b_layout, description->b == CUBLAS_OP_T}, added{c, *c_layout}, result{d, *d_layout};
   if (right.rows() != left.columns() || left.rows() != result.rows() || right.columns() != result.columns())
     return CUBLAS_STATUS_NOT_SUPPORTED;
-  const auto type = d_layout->type == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F;
+  const auto in = a_layout->type, out = d_layout->type;
+  const bool known = b_layout->type == in && (out == in || (out == CUDA_R_32F && in != CUDA_R_64F));
+  const bool biased = description->epilogue == CUBLASLT_EPILOGUE_BIAS;
+  const bool whole =
+      !biased || (out != CUDA_R_64F && reinterpret_cast<std::uintptr_t>(description->bias) % 16 == 0);
+  if (!known || !whole || left.columns() == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const auto type = out == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F;
   emulator::submit(stream, [=, settings = *description, factor = emulator::number(alpha, type, 0),
                             kept = emulator::number(beta, type, 0)] {
     emulator::multiply(settings, factor, left, right, kept, added, result);

@@ -3,33 +3,20 @@
 // Threads: every task once, in static parts; exceptions, nesting, several callers, nothing allocated.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include <hyperblocks/ops/cpu/threads.hpp>
 
-namespace {
+#include "../support/count_allocations.hpp"
 
-std::atomic<long> allocations{0};
+namespace {
 
 using hyperblocks::Index;
 using hyperblocks::cpu::Threads;
 
 }  // namespace
-
-// NOLINTBEGIN(misc-definitions-in-headers)
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-// NOLINTEND(misc-definitions-in-headers)
 
 TEST_CASE("every task runs once, whatever the number of threads") {
   for (const Index count : {1, 2, 3, 8}) {
@@ -107,8 +94,8 @@ TEST_CASE("several callers at once") {
 TEST_CASE("a call allocates nothing") {
   Threads threads(3);
   std::atomic<int> runs{0};
-  const long before = allocations;
-  for (int call = 0; call < 1000; ++call) threads.run(7, [&](Index) { ++runs; });
-  CHECK(allocations == before);
+  CHECK(hyperblocks::test::allocations_of([&] {
+          for (int call = 0; call < 1000; ++call) threads.run(7, [&](Index) { ++runs; });
+        }) == 0);
   CHECK(runs == 7000);
 }

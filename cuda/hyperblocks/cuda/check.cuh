@@ -21,6 +21,7 @@ inline void check(bool good, const char* status, const std::source_location& pla
 }
 
 inline void check(cudaError_t status, std::source_location place = std::source_location::current()) {
+  if (status != cudaSuccess) (void)cudaGetLastError();  // it is told here, not at the next launch
   check(status == cudaSuccess, cudaGetErrorString(status), place);
 }
 

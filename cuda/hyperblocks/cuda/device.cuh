@@ -30,6 +30,8 @@ class Cuda final : public Memory {
     cuda::check(cublasLtCreate(&products));
     products_.reset(products);
     cuda::check(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
+    cuda::check(cudaDeviceGetAttribute(&most_shared_, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
+    keep_freed_memory();
     workspace_ = allocate(std::size_t{32} << 20);
     progress_ = allocate(Memory::alignment);
   }
@@ -42,6 +44,8 @@ class Cuda final : public Memory {
   /// A few zeros by which the blocks of a launch tell one another how far they are, and which they leave so.
   void* progress() const { return progress_.bytes.get(); }
   int processors() const { return processors_; }
+  /// Bytes that a block's shared memory can have.
+  int most_shared() const { return most_shared_; }
   std::map<ProductKey, cublasLtMatmulAlgo_t>& plans() { return plans_; }
   cuda::FaultReport faults() const { return faults_.report(); }
   int ordinal() const { return ordinal_; }
@@ -102,13 +106,23 @@ class Cuda final : public Memory {
   cudaGraph_t end_recording() {
     recording_ = false;
     cudaGraph_t graph = nullptr;
-    return cudaStreamEndCapture(stream(), &graph) == cudaSuccess ? graph : nullptr;
+    if (cudaStreamEndCapture(stream(), &graph) == cudaSuccess) return graph;
+    (void)cudaGetLastError();
+    return nullptr;
   }
 
  private:
   static int select(int ordinal) {
     cuda::check(cudaSetDevice(ordinal));
     return ordinal;
+  }
+
+  /// Else every wait gives it back to the system, and what comes next has to map it anew.
+  void keep_freed_memory() const {
+    cudaMemPool_t pool{};
+    cuda::check(cudaDeviceGetDefaultMemPool(&pool, ordinal_));
+    std::uint64_t all = UINT64_MAX;
+    cuda::check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all));
   }
 
   struct DestroyProducts {
@@ -122,7 +136,7 @@ class Cuda final : public Memory {
   cuda::Staging staging_;
   bool recording_ = false;
   std::map<ProductKey, cublasLtMatmulAlgo_t> plans_;
-  int processors_ = 0;
+  int processors_ = 0, most_shared_ = 0;
   Buffer workspace_, progress_;
   Arena arena_{*this};
 };

@@ -4,6 +4,8 @@
 // tests' emulator has a file of the same name in its place.
 #pragma once
 
+#include <algorithm>
+
 #include <hyperblocks/cuda/device.cuh>
 
 namespace hyperblocks::cuda {
@@ -29,10 +31,12 @@ template <class... Parameters, class... Arguments>
 void launch(const Cuda& cuda, void (*kernel)(Parameters...), const Grid& grid,
             const Arguments&... arguments) {
   constexpr std::size_t without_asking = 48 << 10;
+  constexpr int kept = 16 << 10;  // more than any kernel has by itself
   cuda.select();
-  if (grid.shared > without_asking)
+  if (grid.shared >
+      without_asking)  // the same for every launch: the limit is the kernel's, and threads share it
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(grid.shared)));
+                               std::max(static_cast<int>(grid.shared), cuda.most_shared() - kept)));
   kernel<<<grid.blocks, grid.threads, grid.shared, cuda.stream()>>>(static_cast<Parameters>(arguments)...);
   check(cudaGetLastError());
 }

@@ -106,6 +106,7 @@ __global__ void __launch_bounds__(32 * most_warps)
     add_visible<Tile>(dkeys, slopes, hidden, all, rows.first_tile);
     __syncthreads();
   }
+  group_copies();  // own rows, where no tile came
   wait_for_copies<0>();
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -167,6 +168,7 @@ __global__ void __launch_bounds__(32 * most_warps)
     add_visible<Tile>(dqueries, slopes, hidden, all, rows.first_tile);
     __syncthreads();
   }
+  group_copies();  // own rows, where no tile came
   wait_for_copies<0>();
 #pragma unroll
   for (int half = 0; half < 2; ++half)

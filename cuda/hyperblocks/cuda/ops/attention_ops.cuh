@@ -138,7 +138,7 @@ struct AttentionOps {
   /// Blocks of as many warps as there is work for, up to four, each with 16 of `size` rows of every head.
   static Grid warps_of(Index heads, Index size) {
     const auto warps =
-        std::min<Index>((size + kernels::warp_rows - 1) / kernels::warp_rows, kernels::most_warps);
+        std::clamp<Index>((size + kernels::warp_rows - 1) / kernels::warp_rows, 1, kernels::most_warps);
     Grid grid = tiles_of(heads, size, warps * kernels::warp_rows, 0);
     grid.threads = static_cast<unsigned>(32 * warps);
     return grid;

@@ -46,14 +46,23 @@ struct ProductOps {
                              Rows<Scalar> y) {
     const ArenaScope scope(cuda);
     const Index in = x.columns(), out = y.columns(), tokens = x.rows();
-    Matmul<Stored, Scalar> matmul{
-        {weight, in, out, in, true}, {as<Stored>(cuda, x), in, tokens, in}, {y.data(), out, tokens, out}};
-    if constexpr (std::is_same_v<Scalar, double>) {  // cuBLASLt adds no bias in double: y starts from it
-      if (bias) ElementOps::broadcast<double, double>(cuda, bias, y);
-      matmul.run(cuda, 1, bias ? 1 : 0);
+    const Operand<const Stored> w{weight, in, out, in, true}, rows{as<Stored>(cuda, x), in, tokens, in};
+    if constexpr (!writes<Stored, Scalar>) {
+      const auto sums = take<float, dyn, dyn>(cuda, tokens, out);
+      if (bias) ElementOps::broadcast<float, Scalar>(cuda, bias, sums);
+      Matmul<Stored, float>{w, rows, {sums.data(), out, tokens, out}}.run(cuda, 1, bias ? 1 : 0);
+      ElementOps::cast<Scalar, float>(cuda, sums.template reshape<dyn>(y.size()),
+                                      y.template reshape<dyn>(y.size()));
     } else {
-      matmul.bias = bias.data();
-      matmul.run(cuda, 1, 0);
+      Matmul<Stored, Scalar> matmul{w, rows, {y.data(), out, tokens, out}};
+      // cuBLASLt adds no bias in double, and reads one in whole packs: else y starts from it.
+      const bool added =
+          !std::is_same_v<Scalar, double> && reinterpret_cast<std::uintptr_t>(bias.data()) % 16 == 0;
+      if (added)
+        matmul.bias = bias.data();
+      else if (bias)
+        ElementOps::broadcast<Scalar, Scalar>(cuda, bias, y);
+      matmul.run(cuda, 1, bias && !added ? 1 : 0);
     }
   }
 
@@ -69,9 +78,16 @@ struct ProductOps {
                                     bool add) {
     const ArenaScope scope(cuda);
     const Index in = dx.columns(), out = dy.columns(), tokens = dy.rows();
-    Matmul<Stored, Scalar>{
-        {weight, in, out, in}, {as<Stored>(cuda, dy), out, tokens, out}, {dx.data(), in, tokens, in}}
-        .run(cuda, 1, add ? 1 : 0);
+    const Operand<const Stored> w{weight, in, out, in}, rows{as<Stored>(cuda, dy), out, tokens, out};
+    if constexpr (writes<Stored, Scalar>) {
+      Matmul<Stored, Scalar>{w, rows, {dx.data(), in, tokens, in}}.run(cuda, 1, add ? 1 : 0);
+    } else {
+      const auto sums = take<float, dyn>(cuda, dx.size());
+      const auto to = dx.template reshape<dyn>(dx.size());
+      if (add) ElementOps::cast<float, Scalar>(cuda, to, sums);
+      Matmul<Stored, float>{w, rows, {sums.data(), in, tokens, in}}.run(cuda, 1, add ? 1 : 0);
+      ElementOps::cast<Scalar, float>(cuda, sums, to);
+    }
   }
 
   /// dW [+]= dy^T x
@@ -79,6 +95,10 @@ struct ProductOps {
   static void weight_gradient(Cuda& cuda, Rows<const Scalar> dy, Rows<const Scalar> x, Rows<Scalar> dweight,
                               bool add) {
     const Index in = x.columns(), out = dy.columns(), tokens = x.rows();
+    if (tokens == 0) {  // a sum of nothing, which cuBLASLt does not know
+      if (!add) cuda.fill(dweight.data(), 0, dweight.bytes());
+      return;
+    }
     Matmul<Scalar, Scalar>{
         {x.data(), in, tokens, in}, {dy.data(), out, tokens, out, true}, {dweight.data(), in, out, in}}
         .run(cuda, 1, add ? 1 : 0);
@@ -118,6 +138,10 @@ struct ProductOps {
   }
 
  private:
+  /// Whether cuBLASLt gives this scalar from products of that one: the same, or float from any.
+  template <class Stored, class Scalar>
+  static constexpr bool writes = std::is_same_v<Stored, Scalar> || std::is_same_v<Scalar, float>;
+
   /// The rows in another scalar, in the arena of the caller's scope; themselves where it is theirs.
   template <class To, class From>
   static const To* as(Cuda& cuda, Rows<const From> x) {
