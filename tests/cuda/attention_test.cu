@@ -94,6 +94,15 @@ TEST_CASE_TEMPLATE("shapes", S, double, float, hb::bf16, hb::half) {
              {.scale = 0.125, .causal = true});
 }
 
+TEST_CASE_TEMPLATE("queries that see no key, and none at all", S, float, hb::bf16) {
+  Devices d;
+  // Of 2 queries a window of 300 leaves the first 398 of 700 keys to nobody.
+  compare<S>(d, {.batch = 1, .queries = 2, .keys = 700, .width = 64, .value_width = 64},
+             {.scale = 0.125, .causal = true, .window = 300});
+  compare<S>(d, {.batch = 1, .queries = 3, .keys = 0, .width = 16, .value_width = 16}, {.scale = 0.25});
+  compare<S>(d, {.batch = 1, .queries = 0, .keys = 3, .width = 16, .value_width = 16}, {.scale = 0.25});
+}
+
 TEST_CASE_TEMPLATE("widths up to those of the largest heads", S, double, float) {
   Devices d;
   const auto shape = [](Index width) {

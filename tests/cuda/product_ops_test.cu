@@ -56,6 +56,56 @@ TEST_CASE("products with frozen weights of another scalar") {
   CHECK(std::memcmp(back.data(), w.found().data(), back.size() * 2) == 0);
 }
 
+/// Rows of one scalar with weights of another: where cuBLASLt has no product of the two, by way of float.
+template <class Stored, class S>
+void check_frozen() {
+  Devices d;
+  constexpr Index in = 48, out = 24, rows = 9;
+  const double most = std::max(tolerance<Stored>, tolerance<S>);
+  TwinRows<S> x(d, rows, in), y(d, rows, out), dx(d, rows, in);
+  TwinRow<S> bias(d, out);
+  TwinRows<Stored> w(d, out, in);
+  x.fill(), w.fill(), bias.fill(), y.poison();
+  hb::FrozenMatrix<Stored, hb::Cuda, out, in> frozen(d.cuda);
+  frozen.upload(d.cuda, w.found());
+  hb::ops::product<double>(d.cpu, x.cpu(), w.cpu(), bias.cpu(), y.cpu());
+  hb::ops::product<S>(d.cuda, hb::View<const S, hb::Cuda, dyn, dyn>(x.cuda()), frozen.rows(0, out),
+                      bias.cuda(), y.cuda());
+  CHECK(y.error() < most);
+  for (const auto write : {Write::assign, Write::add}) {
+    write == Write::assign ? dx.poison() : dx.fill();
+    hb::ops::input_gradient<double>(d.cpu, y.cpu(), w.cpu(), dx.cpu(), write);
+    hb::ops::input_gradient<S>(d.cuda, hb::View<const S, hb::Cuda, dyn, dyn>(y.cuda()), frozen.rows(0, out),
+                               dx.cuda(), write);
+    CHECK(dx.error() < most);
+  }
+}
+
+TEST_CASE("frozen weights of any scalar under rows of any") {
+  check_frozen<hb::half, hb::bf16>();
+  check_frozen<hb::bf16, hb::half>();
+  check_frozen<float, hb::bf16>();
+  check_frozen<hb::half, float>();
+}
+
+TEST_CASE_TEMPLATE("a bias that begins anywhere, and the weights' gradient of no rows", S, float, hb::bf16) {
+  Devices d;
+  constexpr Index in = 16, out = 24, rows = 5;
+  TwinRows<S> x(d, rows, in), w(d, out, in), y(d, rows, out), dw(d, out, in), none(d, 0, in),
+      of_none(d, 0, out);
+  TwinRow<S> biases(d, out + 1);
+  x.fill(), w.fill(), biases.fill(), y.poison();
+  hb::ops::product<double>(d.cpu, x.cpu(), w.cpu(), biases.cpu().slice(1, out), y.cpu());
+  hb::ops::product<S>(d.cuda, x.cuda(), w.cuda(), biases.cuda().slice(1, out), y.cuda());
+  CHECK(y.error() < tolerance<S>);
+  for (const auto write : {Write::add, Write::assign}) {
+    dw.fill();
+    hb::ops::weight_gradient<double>(d.cpu, of_none.cpu(), none.cpu(), dw.cpu(), write);
+    hb::ops::weight_gradient<S>(d.cuda, of_none.cuda(), none.cuda(), dw.cuda(), write);
+    CHECK(dw.error() == 0);
+  }
+}
+
 TEST_CASE_TEMPLATE("batches of matrices with any strides", S, double, float, hb::bf16) {
   Devices d;
   const Index batch = 3, m = 5, k = 7, n = 6;
