@@ -152,9 +152,12 @@ class ShineImport {
                            std::to_string(numbers) + " numbers",
                        std::to_string(width));
         });
-      check(!base_.has_bias(projection), [&] {
-        return Error("couple layers that do not fit the base", source.where("couple_layers"),
-                     "a base without biases", std::string("one for ") + name(projection));
+      check(!base_.has_bias(projection) || size.out % width == 0, [&] {
+        return Error("couple layers that do not fit the base",
+                     source.where("couple_layers.0.norm1.weight") + ": couple_width",
+                     std::string("a divisor of ") + name(projection) + "'s C of " + std::to_string(size.out) +
+                         " numbers",
+                     std::to_string(width));
       });
     }
     check(tokens_ * base_.hidden % width == 0, [&] {

@@ -15,7 +15,7 @@ namespace hyperblocks::test {
 inline constexpr DecoderSpec base{.vocabulary = 23,
                                   .hidden = 12,
                                   .layers = 2,
-                                  .heads = 2,
+                                  .heads = 3,
                                   .kv_heads = 1,
                                   .inner = 10,
                                   .positions = 96,

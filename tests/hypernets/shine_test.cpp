@@ -15,7 +15,7 @@ namespace {
 constexpr hb::DecoderSpec base{.vocabulary = 23,
                                .hidden = 12,
                                .layers = 2,
-                               .heads = 2,
+                               .heads = 3,
                                .kv_heads = 1,
                                .inner = 10,
                                .positions = 96,
@@ -107,11 +107,11 @@ bool finite(std::span<const float> numbers) {
 
 TEST_CASE("a document's factors have their places, the last memory token is filled up") {
   using Layout = hb::FactorLayout<base, 2>;
-  // q 12 -> 12 with C, k and v 12 -> 6 with C, o 12 -> 12, gate and up 12 -> 10, down 10 -> 12
+  // q 12 -> 12 with C, k and v 12 -> 4 with C, o 12 -> 12, gate and up 12 -> 10, down 10 -> 12
   static_assert(Layout::place(hb::Projection::query).end == 2 * 24 + 12);
-  static_assert(Layout::place(hb::Projection::output).a == 60 + 2 * (2 * 18 + 6));
-  static_assert(Layout::numbers == 60 + 84 + 48 + 3 * 44);
-  static_assert(Net<float>::memory_tokens == 27);
+  static_assert(Layout::place(hb::Projection::output).a == 60 + 2 * (2 * 16 + 4));
+  static_assert(Layout::numbers == 60 + 72 + 48 + 3 * 44);
+  static_assert(Net<float>::memory_tokens == 26);
 }
 
 TEST_CASE("Shine's gradients agree with finite differences") {

@@ -36,8 +36,12 @@ struct CoupleDivides {
 };
 template <class Layout, Index width>
 constexpr bool couples_divide() {
-  static_assert(std::ranges::none_of(all_projections, [](Projection each) { return Layout::has_bias(each); }),
-                "hyperblocks: a Shine with couple blocks is for a base without biases");
+  static_assert(std::ranges::all_of(all_projections,
+                                    [](Projection each) {
+                                      const auto place = Layout::place(each);
+                                      return width > 0 && (place.end - place.bias) % width == 0;
+                                    }),
+                "hyperblocks: a Shine's couple_width must divide every C of a base with biases");
   return []<std::size_t... i>(std::index_sequence<i...>) {
     constexpr std::array places = {Layout::place(all_projections[i])...};
     return ((sizeof(CoupleDivides<width, places[i].b - places[i].a, places[i].bias - places[i].b>) > 0) &&

@@ -295,8 +295,9 @@ inline void check_possible(const ShineSpec& spec, const SpecChecker& possible) {
   if (m2p.couple_blocks == 0) return;
   for (const Projection projection : all_projections) {
     const LinearSize size = size_of(base, projection);
-    possible(!base.has_bias(projection), "spec.m2p.couple_blocks", "0 on a base with biases",
-             m2p.couple_blocks);
+    if (base.has_bias(projection))
+      possible.divides(m2p.couple_width, size.out, "spec.m2p.couple_width",
+                       std::string("the numbers of ") + name(projection) + "'s C");
     for (const Index numbers : {spec.rank * size.in, spec.rank * size.out})
       possible.divides(m2p.couple_width, numbers, "spec.m2p.couple_width",
                        std::string("the numbers of ") + name(projection) + "'s A and B");
