@@ -412,8 +412,8 @@ void check_options(const Options& options) {
                                      {!options.dump.empty(), "--dump"},
                                      {!options.chunk_scales.empty(), "--chunk-scales"},
                                      {names_gguf(options.out), "--out with a file"}})
-    check(options.corpus.empty() || !given, [&found = found] {
-      return Error("an option for one document", "--corpus", "--out FOLDER, and no options for one", found);
+    check(options.corpus.empty() || !given, [&option = found] {
+      return Error("an option for one document", "--corpus", "--out FOLDER, and no options for one", option);
     });
   check(!options.chunk.has_value() || !options.text.empty() || !options.corpus.empty(), [&] {
     return Error(
