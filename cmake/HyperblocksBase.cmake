@@ -36,6 +36,10 @@ function(hyperblocks_add_spec kind target)
                      COMMAND hyperblocks_spec_writer ${kind} "${config}" "${spec_NAME}" "${header}"
                      DEPENDS "${config}" hyperblocks_spec_writer COMMENT "Spec ${spec_NAME}.hpp from ${config}")
   add_custom_target(${target}_${spec_NAME}_spec DEPENDS "${header}")
+  if(NOT TARGET hyperblocks_spec_headers)
+    add_custom_target(hyperblocks_spec_headers)  # all of them, for what reads sources without compiling them
+  endif()
+  add_dependencies(hyperblocks_spec_headers ${target}_${spec_NAME}_spec)
   add_dependencies(${target} ${target}_${spec_NAME}_spec)
   get_target_property(type ${target} TYPE)
   if(type STREQUAL "INTERFACE_LIBRARY")

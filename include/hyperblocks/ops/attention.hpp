@@ -136,7 +136,7 @@ void count_attention(Device& device, const AttentionOptions& options, Heads<cons
   const Index width = q.width + v.width;
   work.operations += static_cast<double>(q.batch * q.heads * pairs) * static_cast<double>(each * width);
   const Index numbers = q.batch * (q.tokens * q.heads + k.tokens * k.heads) * width;
-  work.bytes += static_cast<double>(numbers * each / 2) * sizeof(Scalar);
+  work.bytes += static_cast<double>(numbers * each) / 2 * sizeof(Scalar);
 }
 
 template <class Scalar>

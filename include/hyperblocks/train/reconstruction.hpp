@@ -75,6 +75,7 @@ struct ReconstructionCourse {
     const ArenaScope scope(device);
     const auto known = pose(number);
     std::vector<typename Writer::Document> documents;
+    documents.reserve(known.size());
     for (const auto& each : known) documents.push_back(each.document);
     typename Writer::Tape tape;
     double loss = 0;

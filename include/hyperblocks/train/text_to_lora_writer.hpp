@@ -31,6 +31,7 @@ struct TextToLoraWriter {
     device.fill(tape.gradient.data(), 0, tape.gradient.bytes());
     Net::forward(device, params, {.x = x}, {.factors = numbers}, &tape.net);
     std::vector<WrittenPart<Model>> parts;
+    parts.reserve(documents.size());
     for (Index i = 0; i < texts; ++i)
       parts.push_back({Net::template updates<const Scalar>(View<const Scalar, Device, dyn>(numbers), i),
                        Net::updates(tape.gradient, i), static_cast<std::size_t>(i)});
