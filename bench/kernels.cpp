@@ -105,8 +105,8 @@ Matrix filled(Cpu& cpu, Index rows, Index columns) {
 }
 
 /// A rung of a ladder: its operands are made when it is its turn.
-void add(const std::string& name, std::function<std::function<void()>()> prepared,
-         std::function<double()> floor) {
+void add(const std::string& name, const std::function<std::function<void()>()>& prepared,
+         const std::function<double()>& floor) {
   benchmark::RegisterBenchmark(name.c_str(),
                                [=](benchmark::State& state) {
                                  const auto run = prepared();
@@ -292,7 +292,7 @@ struct Attending {
 void add_attention(Index tokens) {
   const std::string what = "attention of " + std::to_string(heads) + " heads of " + std::to_string(width) +
                            "/m:" + std::to_string(tokens);
-  const auto seen = static_cast<double>(tokens * (tokens + 1) / 2);
+  const auto seen = 0.5 * static_cast<double>(tokens * (tokens + 1));
   const auto floor = [=] { return time_of_operations(seen * heads * width * 4); };
   add(
       "matrices of Eigen/" + what,

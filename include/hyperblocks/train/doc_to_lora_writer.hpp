@@ -47,6 +47,7 @@ struct DocToLoraWriter {
     Net::forward(device, params, {.features = features, .pieces = count, .mask = texts.mask()},
                  {.factors = Net::updates(numbers, 0, count)}, &tape.net);
     std::vector<WrittenPart<Model>> parts;
+    parts.reserve(documents.size() + 1);
     Index first = 0;
     for (std::size_t i = 0; i < documents.size(); ++i) {
       const Index own = std::ssize(documents[i]);

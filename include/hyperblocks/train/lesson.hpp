@@ -243,6 +243,7 @@ struct Lessons {
     const auto losses = take<Wide, dyn>(device, logits.rows()),
                weights = take<Wide, dyn>(device, logits.rows());
     std::vector<Wide> host;
+    host.reserve(batch.weights().size());
     for (const double weight : batch.weights()) host.push_back(static_cast<Wide>(weight));
     device.upload(weights.data(), host.data(), weights.bytes());
     if (batch.teacher_k() > 0)

@@ -48,6 +48,7 @@ struct ShineWriter {
                   .meta = more_meta},
                  {.factors = factors, .plain = tape.plain}, &tape.net);
     std::vector<WrittenPart<Model>> parts;
+    parts.reserve(documents.size());
     for (Index i = 0; i < count; ++i)
       parts.push_back({Net::template updates<const Scalar>(factors, i),
                        Net::template updates<Scalar>(tape.gradient, i), static_cast<std::size_t>(i)});
