@@ -39,8 +39,8 @@ struct LoraWriter {
 
   double backward(Device& device, const typename Net::Params&, const Tape& tape,
                   typename Net::Gradients& gradients, Write write) const {
-    check(tape.gradient.has_value(),
-          [] { return Error("an empty tape", "LoraWriter", "a written one", "none"); });
+    const auto* const written = tape.gradient ? &*tape.gradient : nullptr;
+    check(written != nullptr, [] { return Error("an empty tape", "LoraWriter", "a written one", "none"); });
     visit(
         [&](const std::string&, const auto& from, auto& to) {
           if (write == Write::assign) device.fill(to.data(), 0, to.view().bytes());
@@ -48,7 +48,7 @@ struct LoraWriter {
           ops::scale_add<Scalar>(device, 1, from.view().template reshape<1, dyn>(size),
                                  to.view().template reshape<1, dyn>(size));
         },
-        *tape.gradient, gradients);
+        *written, gradients);
     return 0;
   }
 };
