@@ -173,11 +173,8 @@ std::function<void()> packed_product(Cpu& cpu, Shape shape, Index m) {
 void add_products(Shape shape, Index m) {
   const std::string what = "product " + text(shape) + "/m:" + std::to_string(m);
   const double numbers = static_cast<double>(shape.out * shape.in);
-  const auto floor = [=](double bytes) {
-    return [=] {
-      return std::max(time_of_operations(2 * static_cast<double>(m) * numbers),
-                      time_of_reading(bytes * numbers));
-    };
+  const auto floor = [=] {
+    return std::max(time_of_operations(2 * static_cast<double>(m) * numbers), time_of_reading(4 * numbers));
   };
   add(
       "Eigen/" + what,
@@ -186,12 +183,12 @@ void add_products(Shape shape, Index m) {
         const auto o = kept(Operands(cpu, shape, m));
         return [&cpu, o] { o->by_eigen(cpu); };
       },
-      floor(4));
+      floor);
   add_for_each_isa(
-      what, [=](Cpu& cpu) { return packed_product<float>(cpu, shape, m); }, floor(4));
+      what, [=](Cpu& cpu) { return packed_product<float>(cpu, shape, m); }, floor);
   add(
       "weights of bf16/" + what, [=] { return packed_product<hb::bf16>(device(hb::best_isa()), shape, m); },
-      floor(4));
+      floor);
 }
 
 // ---- y = x W^T + (x A^T) B^T

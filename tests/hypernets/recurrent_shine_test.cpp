@@ -8,6 +8,7 @@
 
 #include "../support/block_check.hpp"
 #include "../support/parity_check.hpp"
+#include "../support/tiny_llama.hpp"
 #include "../support/worse.hpp"
 
 namespace hb = hyperblocks;
@@ -117,17 +118,10 @@ TEST_CASE("gradients through three chunks agree with finite differences, and add
 }
 
 namespace {
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
+using hb::test::tiny_llama;
 
 hb::test::Worst parity(const std::string& name, hb::Isa isa) {
-  using Base = hb::Decoder<llama, float, Cpu>;
+  using Base = hb::Decoder<tiny_llama, float, Cpu>;
   using Recurrent = hb::RecurrentShine<Base, hb::ShineSpec{.rank = 2,
                                                            .meta_rank = 3,
                                                            .scale = 0.01,
@@ -147,9 +141,9 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
   std::vector<hb::Tokens> chunks = {hb::Tokens(5), hb::Tokens(3), hb::Tokens(4)};
   for (std::size_t i = 0; i < chunks.size(); ++i)
     fixture.read<std::int32_t>("ids." + std::to_string(i), {std::ssize(chunks[i])}, std::span(chunks[i]));
-  using Numbers = hb::Tensor<float, Cpu, dyn, llama.layers, Recurrent::Shine::layer_numbers>;
+  using Numbers = hb::Tensor<float, Cpu, dyn, tiny_llama.layers, Recurrent::Shine::layer_numbers>;
   Numbers factors(cpu, 3), dfactors(cpu, 3);
-  fixture.read<float>("dfactors", {3, llama.layers, Recurrent::Shine::layer_numbers}, dfactors.span());
+  fixture.read<float>("dfactors", {3, tiny_llama.layers, Recurrent::Shine::layer_numbers}, dfactors.span());
   const hb::ArenaScope scope(cpu);
   Recurrent::Tape tape;
   Recurrent::forward(cpu, params, {&model, chunks, positions}, factors, &tape);
@@ -157,13 +151,13 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
 
   hb::Tensor<std::int32_t, Cpu, dyn> question(cpu, 5);
   fixture.read<std::int32_t>("question", {5}, question.span());
-  hb::Tensor<float, Cpu, dyn, llama.vocabulary> logits(cpu, 5);
+  hb::Tensor<float, Cpu, dyn, tiny_llama.vocabulary> logits(cpu, 5);
   const auto adapter = Recurrent::generate(cpu, model, params, positions, chunks);
   Base::forward(cpu, model, {.ids = question, .rotary = positions, .updates = adapter.updates(0)},
                 {.logits = logits});
 
   auto worst = fixture.compare("factors", factors.shape().all(), factors.span());
-  worst.take(fixture.compare("logits", std::array<Index, 2>{5, llama.vocabulary}, logits.span()));
+  worst.take(fixture.compare("logits", std::array<Index, 2>{5, tiny_llama.vocabulary}, logits.span()));
   hb::visit(
       [&](const std::string& parameter, const auto& gradient) {
         worst.take(fixture.compare("gradients." + parameter, gradient.shape().all(), gradient.span()));

@@ -10,20 +10,12 @@
 
 #include "../../examples/adapter/program.hpp"
 #include "folder.hpp"
+#include "tiny_llama.hpp"
 #include "worse.hpp"
 
 namespace hyperblocks::test {
 
 inline const std::filesystem::path adapter_fixtures = HYPERBLOCKS_FIXTURES;
-
-inline constexpr DecoderSpec tiny_llama{.vocabulary = 40,
-                                        .hidden = 16,
-                                        .layers = 3,
-                                        .heads = 4,
-                                        .kv_heads = 2,
-                                        .inner = 24,
-                                        .positions = 64,
-                                        .epsilon = 1e-5};
 
 /// The parameters of a parity fixture as a hypernetwork's folder.
 template <class Net>

@@ -33,8 +33,8 @@ void launch(const Cuda& cuda, void (*kernel)(Parameters...), const Grid& grid,
   constexpr std::size_t without_asking = 48 << 10;
   constexpr int kept = 16 << 10;  // more than any kernel has by itself
   cuda.select();
-  if (grid.shared >
-      without_asking)  // the same for every launch: the limit is the kernel's, and threads share it
+  // The same for every launch: the limit is the kernel's, and threads share it.
+  if (grid.shared > without_asking)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                std::max(static_cast<int>(grid.shared), cuda.most_shared() - kept)));
   kernel<<<grid.blocks, grid.threads, grid.shared, cuda.stream()>>>(static_cast<Parameters>(arguments)...);

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The hyperblocks authors
+// The decoder in tests/fixtures/models/llama.
+#pragma once
+
+#include <hyperblocks/models/decoder.hpp>
+
+namespace hyperblocks::test {
+
+inline constexpr DecoderSpec tiny_llama{.vocabulary = 40,
+                                        .hidden = 16,
+                                        .layers = 3,
+                                        .heads = 4,
+                                        .kv_heads = 2,
+                                        .inner = 24,
+                                        .positions = 64,
+                                        .epsilon = 1e-5};
+
+}  // namespace hyperblocks::test
