@@ -13,38 +13,30 @@ namespace hyperblocks {
 namespace detail {
 
 /// The values of fields that a family's files may leave out. Sizes of matrices are always written, except by
-/// Gemma 3.
+/// Gemma 3. (As text, since each initialiser list of JSON costs every include of this header.)
 inline nlohmann::json config_defaults(const std::string& family) {
-  nlohmann::json defaults = {
-      {"hidden_act", "silu"}, {"rms_norm_eps", 1e-6}, {"rope_theta", 1e4}, {"tie_word_embeddings", false}};
-  const Index positions = family == "llama"            ? 2048
-                          : family == "mistral"        ? 131072
-                          : family.starts_with("qwen") ? 32768
-                                                       : 8192;
-  defaults["max_position_embeddings"] = positions;
-  if (family == "mistral") defaults.update({{"sliding_window", 4096}, {"num_key_value_heads", 8}});
-  if (family == "qwen2" || family == "qwen3")
-    defaults.update({{"sliding_window", 4096}, {"max_window_layers", 28}, {"num_key_value_heads", 32}});
-  if (family == "qwen3") defaults["head_dim"] = 128;
-  if (!family.starts_with("gemma")) return defaults;
-  defaults.update({{"hidden_activation", "gelu_pytorch_tanh"},
-                   {"tie_word_embeddings", true},
-                   {"head_dim", 256},
-                   {"num_key_value_heads", 4},
-                   {"query_pre_attn_scalar", 256},
-                   {"sliding_window", 4096}});
+  const auto values = [](std::string_view text) { return nlohmann::json::parse(text); };
+  nlohmann::json defaults = values(R"({"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e4,
+                                       "tie_word_embeddings": false, "max_position_embeddings": 8192})");
+  if (family == "llama") defaults.update(values(R"({"max_position_embeddings": 2048})"));
+  if (family == "mistral")
+    defaults.update(values(R"({"max_position_embeddings": 131072, "sliding_window": 4096,
+                               "num_key_value_heads": 8})"));
+  if (family.starts_with("qwen"))
+    defaults.update(values(R"({"max_position_embeddings": 32768, "sliding_window": 4096,
+                               "max_window_layers": 28, "num_key_value_heads": 32})"));
+  if (family == "qwen3") defaults.update(values(R"({"head_dim": 128})"));
+  if (family.starts_with("gemma"))
+    defaults.update(values(R"({"hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": true,
+                               "head_dim": 256, "num_key_value_heads": 4, "query_pre_attn_scalar": 256,
+                               "sliding_window": 4096})"));
   if (family == "gemma2")
-    defaults.update({{"attn_logit_softcapping", 50}, {"final_logit_softcapping", 30}});
-  else
-    defaults.update({{"vocab_size", 262208},
-                     {"hidden_size", 2304},
-                     {"intermediate_size", 9216},
-                     {"num_hidden_layers", 26},
-                     {"num_attention_heads", 8},
-                     {"max_position_embeddings", 131072},
-                     {"sliding_window_pattern", 6},
-                     {"rope_theta", 1e6},
-                     {"rope_local_base_freq", 1e4}});
+    defaults.update(values(R"({"attn_logit_softcapping": 50, "final_logit_softcapping": 30})"));
+  if (family.starts_with("gemma3"))
+    defaults.update(values(R"({"vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216,
+                               "num_hidden_layers": 26, "num_attention_heads": 8,
+                               "max_position_embeddings": 131072, "sliding_window_pattern": 6,
+                               "rope_theta": 1e6, "rope_local_base_freq": 1e4})"));
   return defaults;
 }
 

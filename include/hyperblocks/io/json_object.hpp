@@ -46,15 +46,16 @@ inline void check_depth(std::string_view text, const std::string& file) {
 }
 }  // namespace detail
 
-/// Text as JSON; `file` stands in errors.
-inline nlohmann::json parse_json(std::span<const std::byte> bytes, const std::string& file) {
+/// Text as JSON; `file` stands in errors, and `seen` is told of every part in the order of the text.
+inline nlohmann::json parse_json(std::span<const std::byte> bytes, const std::string& file,
+                                 const nlohmann::json::parser_callback_t& seen = nullptr) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string_view kind = detail::kind_of(bytes);
   check(kind.empty() || kind == "text",
         [&] { return Error("malformed JSON", file, "JSON", std::string(kind)); });
   detail::check_depth(text, file);
   try {
-    return nlohmann::json::parse(text);
+    return nlohmann::json::parse(text, seen);
   } catch (const nlohmann::json::exception& reason) {
     throw Error("malformed JSON", file, "JSON", reason.what());
   }

@@ -75,17 +75,14 @@ class PeftPattern {
 class PeftConfig {
  public:
   PeftConfig(std::span<const std::byte> bytes, const std::string& file)
-      : config_(parse_json(bytes, file), file) {
+      : config_(parse_json(bytes, file, order_of_patterns()), file) {
     refuse_unsupported();
     rank_ = config_.get<double>("r");
     alpha_ = config_.get<double>("lora_alpha");
     root_scaled_ = config_.find<bool>("use_rslora").value_or(false);
     bias_ = config_.find<bool>("lora_bias").value_or(false);
-    const auto ordered = nlohmann::ordered_json::parse(
-        reinterpret_cast<const char*>(bytes.data()),
-        reinterpret_cast<const char*>(bytes.data()) + bytes.size());  // the first match counts
-    ranks_ = patterns(ordered, "rank_pattern");
-    alphas_ = patterns(ordered, "alpha_pattern");
+    ranks_ = patterns("rank_pattern");
+    alphas_ = patterns("alpha_pattern");
   }
 
   bool bias() const { return bias_; }
@@ -105,13 +102,26 @@ class PeftConfig {
     return otherwise;
   }
 
-  Patterns patterns(const nlohmann::ordered_json& ordered, const std::string& field) const {
-    const JsonObject typed = config_.object(field);
+  /// Notes the keys of the root's objects in the order of the file, since the first pattern that matches
+  /// counts.
+  nlohmann::json::parser_callback_t order_of_patterns() {
+    return [this, field = std::string()](int depth, nlohmann::json::parse_event_t event,
+                                         const nlohmann::json& parsed) mutable {
+      if (event != nlohmann::json::parse_event_t::key) return true;
+      const auto key = parsed.get<std::string>();
+      if (depth == 1) order_[field = key].clear();
+      if (depth == 2) order_[field].push_back(key);
+      return true;
+    };
+  }
+
+  Patterns patterns(const std::string& field) const {
+    const JsonObject numbers = config_.object(field);
     Patterns result;
-    for (const auto& [key, unused] : typed.fields().items()) static_cast<void>(typed.get<double>(key));
-    if (typed.fields().empty()) return result;
-    for (const auto& [key, number] : ordered.at(field).items())
-      result.emplace_back(PeftPattern(key, typed.where(key)), number.get<double>());
+    for (const auto& [key, unused] : numbers.fields().items()) static_cast<void>(numbers.get<double>(key));
+    if (numbers.fields().empty()) return result;
+    for (const std::string& key : order_.at(field))
+      result.emplace_back(PeftPattern(key, numbers.where(key)), numbers.get<double>(key));
     return result;
   }
 
@@ -170,6 +180,7 @@ class PeftConfig {
     });
   }
 
+  std::map<std::string, std::vector<std::string>> order_;  ///< filled while config_ is read
   JsonObject config_;
   double rank_ = 0, alpha_ = 0;
   bool root_scaled_ = false, bias_ = false;
@@ -312,8 +323,7 @@ inline std::string peft_module(const HostAdapter::Place& at, const AdapterOption
 
 /// Which modules PEFT is to change, exactly those of the adapter: by their short names and the layers where
 /// all of these layers have them all, else one by one.
-inline void add_targets(nlohmann::ordered_json& config, const HostAdapter& adapter,
-                        const AdapterOptions& options) {
+inline void add_targets(nlohmann::json& config, const HostAdapter& adapter, const AdapterOptions& options) {
   std::map<Projection, std::set<Index>> of;
   std::set<Index> all;
   for (const auto& [at, factors] : adapter.linears) {
@@ -330,7 +340,8 @@ inline void add_targets(nlohmann::ordered_json& config, const HostAdapter& adapt
       const std::string_view name = names_of(projection).hugging_face;
       targets.emplace_back(name.substr(name.find('.') + 1));
     }
-    if (static_cast<Index>(all.size()) != options.layers) config["layers_to_transform"] = all;
+    if (static_cast<Index>(all.size()) != options.layers)
+      config["layers_to_transform"] = std::vector<Index>(all.begin(), all.end());
   } else {
     for (const auto& [at, factors] : adapter.linears) targets.push_back(peft_module(at, options));
   }
@@ -373,13 +384,15 @@ struct PeftTensors {
 
 inline std::string peft_config(const HostAdapter& adapter, const PeftTensors& tensors,
                                const AdapterOptions& options) {
-  nlohmann::ordered_json config = {
-      {"peft_type", "LORA"}, {"task_type", nullptr},       {"base_model_name_or_path", options.base_model},
-      {"r", tensors.rank},   {"lora_alpha", tensors.rank}, {"lora_dropout", 0.0},
-      {"bias", "none"},      {"lora_bias", tensors.bias},  {"fan_in_fan_out", false},
-      {"use_rslora", false}, {"inference_mode", true}};
+  nlohmann::json config = nlohmann::json::parse(std::string_view(
+      R"({"peft_type": "LORA", "task_type": null, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": false,
+          "use_rslora": false, "inference_mode": true})"));
   if (!options.task.empty()) config["task_type"] = options.task;
+  config["base_model_name_or_path"] = options.base_model;
+  config["r"] = tensors.rank;
+  config["lora_alpha"] = tensors.rank;
   if (tensors.scale != 1) config["lora_alpha"] = tensors.scale * static_cast<double>(tensors.rank);
+  config["lora_bias"] = tensors.bias;
   add_targets(config, adapter, options);
   return config.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

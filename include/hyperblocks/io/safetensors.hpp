@@ -268,12 +268,22 @@ class SafetensorsFile {
 namespace detail {
 using NamedTensor = const std::pair<const std::string, StoredTensor>;
 
-/// The header's JSON, padded with spaces to a multiple of 8.
+/// A value as JSON text; `path` stands in errors.
+template <class T>
+std::string safetensors_json(const T& value, const std::filesystem::path& path) {
+  try {
+    return nlohmann::json(value).dump();
+  } catch (const nlohmann::json::exception& reason) {
+    throw Error("a name cannot be written", path.string(), "UTF-8", reason.what());
+  }
+}
+
+/// The header's JSON, padded with spaces to a multiple of 8. Its keys are in the order that is usual in these
+/// files, which a JSON object does not keep: it is put together as text.
 inline std::string safetensors_header(const std::filesystem::path& path,
                                       const std::vector<NamedTensor*>& order,
                                       const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::string text = metadata.empty() ? "" : R"("__metadata__":)" + safetensors_json(metadata, path) + ",";
   std::size_t end = 0;
   for (const auto* named : order) {
     const auto& [name, tensor] = *named;
@@ -284,17 +294,13 @@ inline std::string safetensors_header(const std::filesystem::path& path,
                    shape_text(tensor.shape) + " of " + std::string(hyperblocks::name(tensor.dtype)),
                    std::to_string(tensor.bytes.size()) + " bytes");
     });
-    header[name]["dtype"] = std::string(hyperblocks::name(tensor.dtype));
-    header[name]["shape"] = tensor.shape;
-    header[name]["data_offsets"] = std::vector<std::size_t>{end, end + size};
+    text += safetensors_json(name, path) + R"(:{"dtype":")" + std::string(hyperblocks::name(tensor.dtype)) +
+            R"(","shape":)" + safetensors_json(tensor.shape, path) + R"(,"data_offsets":[)" +
+            std::to_string(end) + "," + std::to_string(end + size) + "]},";
     end += size;
   }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception& reason) {
-    throw Error("a name cannot be written", path.string(), "UTF-8", reason.what());
-  }
+  if (!text.empty()) text.pop_back();
+  text = "{" + text + "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }
