@@ -11,20 +11,14 @@
 #include <hyperblocks/io/load_decoder.hpp>
 
 #include "../support/parity_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::ContextKind, hb::dyn, hb::Index;
 
 namespace {
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 constexpr hb::DecoderSpec gemma2 = [] {
   hb::DecoderSpec spec{
       .vocabulary = 40, .hidden = 16, .layers = 3, .heads = 4, .kv_heads = 2, .inner = 24, .positions = 64};

@@ -8,7 +8,7 @@
 
 #include "../support/block_check.hpp"
 #include "../support/parity_check.hpp"
-#include "../support/tiny_llama.hpp"
+#include "../support/tiny_decoders.hpp"
 #include "../support/worse.hpp"
 
 namespace hb = hyperblocks;

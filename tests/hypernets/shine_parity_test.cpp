@@ -9,29 +9,15 @@
 #include <hyperblocks/io/load_decoder.hpp>
 
 #include "../support/parity_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::FactorForm, hb::Index;
 
 namespace {
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
-constexpr hb::DecoderSpec qwen2{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .bias = true,
-                                .tied = true};
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
+constexpr hb::DecoderSpec qwen2 = hb::test::tiny_qwen2;
 
 constexpr hb::ShineSpec with(auto change) {
   hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};

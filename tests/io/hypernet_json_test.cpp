@@ -3,6 +3,7 @@
 // hypernet.json: written and read again, refused where it cannot be; a hypernetwork saved and loaded, and not
 // by a program of another spec or base; the headers of hyperblocks_add_hypernet.
 #include "support/folder.hpp"
+#include "support/tiny_decoders.hpp"
 
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/io/load_hypernet.hpp>
@@ -12,14 +13,7 @@ using hb::Cpu, hb::Index;
 
 namespace {
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 constexpr hb::ShineSpec small{.rank = 2, .meta_rank = 3, .m2p = {.blocks = 1, .heads = 2, .inner = 20}};
 using Model = hb::Decoder<llama, float, Cpu>;
 using Net = hb::Shine<Model, small>;

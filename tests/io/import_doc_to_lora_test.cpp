@@ -5,6 +5,7 @@
 // layers, MLPs for all layers and for each, with and without per-rank generation and learned factors, several
 // modules, names of compiled models, settings of early versions; and what must be refused.
 #include "../support/import_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 #include <sstream>
 
@@ -19,14 +20,7 @@ namespace {
 using DocToLora = Importer<hb::example::DocToLoraImport, hb::example::doc_to_lora_settings>;
 using Set = std::vector<std::string>;
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 constexpr hb::DecoderSpec gemma2 = [] {
   hb::DecoderSpec spec = llama;
   spec.head_width = 6;

@@ -4,6 +4,7 @@
 // biases with two meta LoRAs, couple layers, linears with and without a gate give the parity fixtures'
 // numbers bit for bit, which a Shine loads; and what the files or options must not be.
 #include "../support/import_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 #include <sstream>
 
@@ -18,19 +19,8 @@ namespace {
 using Shine = Importer<hb::example::ShineImport, hb::example::shine_settings>;
 using Set = std::vector<std::string>;
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
-constexpr hb::DecoderSpec qwen2 = [] {
-  hb::DecoderSpec spec = llama;
-  spec.epsilon = 1e-6, spec.bias = spec.tied = true;
-  return spec;
-}();
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
+constexpr hb::DecoderSpec qwen2 = hb::test::tiny_qwen2;
 
 constexpr hb::ShineSpec with(auto change) {
   hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};

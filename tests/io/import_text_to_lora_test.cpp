@@ -4,6 +4,7 @@
 // adapter_config.json (tests/reference/checkpoints.py): every size, task encoder and kind of rank positions,
 // z-scores, products and offsets, linears numbered in another order than ours; and what must be refused.
 #include "../support/import_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 #include <sstream>
 
@@ -20,14 +21,7 @@ namespace {
 using TextToLora = Importer<hb::example::TextToLoraImport, hb::example::text_to_lora_settings>;
 using Set = std::vector<std::string>;
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 
 constexpr hb::TextToLoraSpec with(auto change) {
   hb::TextToLoraSpec spec{.rank = 3, .embedding = 9, .latent = 13, .head_in = 10, .classes = 7, .codes = 5};

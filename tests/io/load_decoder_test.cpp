@@ -7,6 +7,7 @@
 #include <hyperblocks/ops/cpu/cpu.hpp>
 
 #include "support/folder.hpp"
+#include "support/tiny_decoders.hpp"
 #include "support/worse.hpp"
 
 namespace hb = hyperblocks;
@@ -17,19 +18,8 @@ namespace {
 
 const fs::path fixtures = HYPERBLOCKS_FIXTURES;
 
-constexpr hb::DecoderSpec llama{.vocabulary = 40,
-                                .hidden = 16,
-                                .layers = 3,
-                                .heads = 4,
-                                .kv_heads = 2,
-                                .inner = 24,
-                                .positions = 64,
-                                .epsilon = 1e-5};
-constexpr hb::DecoderSpec qwen2 = [] {
-  auto spec = llama;
-  spec.epsilon = 1e-6, spec.bias = spec.tied = true;
-  return spec;
-}();
+constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
+constexpr hb::DecoderSpec qwen2 = hb::test::tiny_qwen2;
 constexpr hb::DecoderSpec gemma3 = [] {
   auto spec = llama;
   spec.layers = 7, spec.head_width = 6, spec.activation = hb::Activation::gelu_tanh, spec.epsilon = 1e-6;

@@ -10,7 +10,7 @@
 
 #include "../../examples/adapter/program.hpp"
 #include "folder.hpp"
-#include "tiny_llama.hpp"
+#include "tiny_decoders.hpp"
 #include "worse.hpp"
 
 namespace hyperblocks::test {

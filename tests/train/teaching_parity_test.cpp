@@ -11,19 +11,13 @@
 #include <hyperblocks/train/text_to_lora_writer.hpp>
 
 #include "../support/parity_check.hpp"
+#include "../support/tiny_decoders.hpp"
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::Index, hb::Tokens;
 
 namespace {
-constexpr hb::DecoderSpec base{.vocabulary = 40,
-                               .hidden = 16,
-                               .layers = 3,
-                               .heads = 4,
-                               .kv_heads = 2,
-                               .inner = 24,
-                               .positions = 64,
-                               .epsilon = 1e-5};
+constexpr hb::DecoderSpec base = hb::test::tiny_llama;
 using Model = hb::Decoder<base, double, Cpu>;
 using Shine =
     hb::Shine<Model,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// The decoder in tests/fixtures/models/llama.
+// Decoders in tests/fixtures/models.
 #pragma once
 
 #include <hyperblocks/models/decoder.hpp>
@@ -15,5 +15,10 @@ inline constexpr DecoderSpec tiny_llama{.vocabulary = 40,
                                         .inner = 24,
                                         .positions = 64,
                                         .epsilon = 1e-5};
+inline constexpr DecoderSpec tiny_qwen2 = [] {
+  DecoderSpec spec = tiny_llama;
+  spec.epsilon = 1e-6, spec.bias = spec.tied = true;
+  return spec;
+}();
 
 }  // namespace hyperblocks::test
