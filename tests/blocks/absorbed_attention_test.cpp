@@ -91,7 +91,8 @@ void check_same(double tolerance) {
     Case<Stored> c(threads);
     using Plain = typename Case<Stored>::Plain;
     using Absorbed = typename Case<Stored>::Absorbed;
-    const hb::AttentionMask padding{.allowed = c.allowed.data(), .batch_stride = tokens};
+    const hb::AttentionMask padding{
+        .allowed = c.allowed.data(), .size = std::ssize(c.allowed), .batch_stride = tokens};
     Plain::forward(c.cpu, c.params, c.template input<Plain>(padding), c.expected);
     Absorbed::forward(c.cpu, c.absorbed_params(), c.template input<Absorbed>(padding), c.found);
     CHECK(c.error() < tolerance);
@@ -126,8 +127,10 @@ TEST_CASE("with a tape, a mask by query or an update of keys, keys and values ar
     Absorbed::forward(c.cpu, params, c.input<Absorbed>({}), c.found, &tape);
     CHECK(same());
   }
-  const hb::AttentionMask by_query{
-      .allowed = c.allowed.data(), .batch_stride = latents * tokens, .query_stride = tokens};
+  const hb::AttentionMask by_query{.allowed = c.allowed.data(),
+                                   .size = std::ssize(c.allowed),
+                                   .batch_stride = latents * tokens,
+                                   .query_stride = tokens};
   Plain::forward(c.cpu, c.params, c.input<Plain>(by_query), c.expected);
   Absorbed::forward(c.cpu, params, c.input<Absorbed>(by_query), c.found);
   CHECK(same());

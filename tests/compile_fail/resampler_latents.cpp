@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// expect: a Resampler needs latents, blocks and a context width of one or more
+// expect: a Resampler needs latents, blocks, a context width and heads of one or more
 #include <hyperblocks/hyperblocks.hpp>
 
 namespace hb = hyperblocks;

@@ -182,7 +182,7 @@ TEST_CASE_TEMPLATE("few queries and many keys, in shares", S, double, float, hb:
   hb::Tensor<std::uint8_t, hb::Cuda, dyn> on_cuda(d.cuda, static_cast<Index>(allowed.size()));
   on_cuda.upload(d.cuda, allowed);
   hb::AttentionOptions options{.scale = 0.4};
-  options.mask = {.allowed = allowed.data(), .query_stride = 700};
+  options.mask = {.allowed = allowed.data(), .size = 1400, .query_stride = 700};
   auto cuda_options = options;
   cuda_options.mask.allowed = on_cuda.view().data();
   subject.run(options, cuda_options);
@@ -265,8 +265,10 @@ TEST_CASE_TEMPLATE("masks, and hidden keys that hold NaN", S, float, hb::bf16, h
   hb::Tensor<std::uint8_t, hb::Cuda, dyn> on_cuda(d.cuda, static_cast<Index>(allowed.size()));
   on_cuda.upload(d.cuda, allowed);
   hb::AttentionOptions options{.scale = 0.4};
-  options.mask = {
-      .allowed = allowed.data(), .batch_stride = shape.queries * shape.keys, .query_stride = shape.keys};
+  options.mask = {.allowed = allowed.data(),
+                  .size = on_cuda.size(),
+                  .batch_stride = shape.queries * shape.keys,
+                  .query_stride = shape.keys};
   auto cuda_options = options;
   cuda_options.mask.allowed = on_cuda.view().data();
   subject.run(options, cuda_options);

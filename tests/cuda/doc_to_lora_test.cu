@@ -46,11 +46,12 @@ struct TrainDocToLora {
 
     const hb::ArenaScope scope(device);
     typename Net::Tape tape;
-    const typename Net::Input input{.features = features,
-                                    .pieces = pieces,
-                                    .mask = {.allowed = allowed.view().data(), .batch_stride = tokens},
-                                    .piece_scales = scales,
-                                    .scale = 1.5};
+    const typename Net::Input input{
+        .features = features,
+        .pieces = pieces,
+        .mask = {.allowed = allowed.view().data(), .size = allowed.size(), .batch_stride = tokens},
+        .piece_scales = scales,
+        .scale = 1.5};
     Net::forward(device, params, input, {.factors = Net::updates(numbers.view(), 0, pieces)}, &tape);
     Net::backward(device, params, tape, Net::updates(std::as_const(direction).view(), 0, pieces), {dfeatures},
                   gradients, Write::assign);

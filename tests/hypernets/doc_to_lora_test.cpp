@@ -81,7 +81,7 @@ struct Subject {
   typename Net::Input input() const {
     return {.features = features,
             .pieces = pieces,
-            .mask = {.allowed = allowed.data(), .batch_stride = tokens},
+            .mask = {.allowed = allowed.data(), .size = allowed.size(), .batch_stride = tokens},
             .piece_scales = piece_scales,
             .scale = 1.5};
   }

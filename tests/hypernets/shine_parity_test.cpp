@@ -74,7 +74,7 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
   fixture.read<float>("dfactors", {Net::layers, documents, Net::layer_numbers}, dfactors.span());
 
   typename Net::Input input{.model = &model, .ids = ids, .documents = documents, .rotary = positions};
-  input.mask = {.allowed = allowed.data(), .batch_stride = columns};
+  input.mask = {.allowed = allowed.data(), .size = allowed.size(), .batch_stride = columns};
   typename Net::Tape tape;
   const hb::ArenaScope scope(cpu);
   Net::forward(cpu, params, input, {factors, states, plain}, &tape);

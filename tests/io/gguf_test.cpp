@@ -153,6 +153,11 @@ TEST_CASE("metadata has the type asked for, or the error names key, expected and
   refuses([&] { file.get<std::string_view>("u32"); }, "expected string, found u32 300");
   refuses([&] { file.get<std::vector<int>>("u32"); }, "expected an array of an integer");
   refuses([&] { file.get<std::vector<std::string_view>>("numbers"); }, "expected an array of string");
+
+  auto ending = header(0, 1);  // nothing stands behind an array without elements
+  ending.string("none").type(T::array).type(T::u64).number(std::uint64_t{0});
+  const auto last = file_of(ending);
+  refuses([&] { last.get<int>("none"); }, "found an array of u64");
 }
 
 TEST_CASE("malformed files are refused with the place and what is wrong") {

@@ -95,6 +95,24 @@ TEST_CASE("parameters come back, frozen ones too, and in another dtype") {
   hb::SafetensorsFile(folder.path / "fixed").read<float>("expand.weight", {40, 33}, rounded);
   for (std::size_t i = 0; i < rounded.size(); ++i)
     CHECK(rounded[i] == static_cast<float>(hb::bf16(plain.expand.weight.span()[i])));
+  hb::SafetensorsFile file(folder.path / "plain");
+  auto tensors = file.tensors();
+  const auto untouched = [&] {
+    hb::write_safetensors(folder.path / "other", tensors);
+    Plain::initialise(cpu, again, random);
+    const std::vector<float> before(again.expand.weight.span().begin(), again.expand.weight.span().end());
+    CHECK_THROWS_AS(hb::load(cpu, again, hb::SafetensorsFile(folder.path / "other")), hb::Error);
+    return std::ranges::equal(before, again.expand.weight.span());
+  };
+  const auto last = std::prev(tensors.end());
+  REQUIRE(last->first > "expand.weight");
+  last->second.dtype = hb::DType::i32;
+  CHECK(untouched());
+  last->second.shape = {std::ssize(last->second.bytes), 1};
+  last->second.dtype = hb::DType::u8;
+  CHECK(untouched());
+  tensors.erase(last);
+  CHECK(untouched());
   using Other = hb::Mlp<hb::MlpSpec{.in = 33, .inner = 41, .out = 5}, float, hb::Cpu>;
   auto other = hb::make<Other::Params>(cpu);
   CHECK_THROWS_WITH_AS(hb::load(cpu, other, hb::SafetensorsFile(folder.path / "plain")),
@@ -178,6 +196,12 @@ TEST_CASE("what cannot be read or written is an error, and the old file stays") 
   const std::vector<std::byte> large(100000);
   const hb::StoredTensor tensor{hb::DType::u8, {100000}, large};
   CHECK_THROWS_AS(hb::write_safetensors(folder.path / "f", {{"x", {hb::DType::u8, {3}, large}}}), hb::Error);
+  for (const std::vector<hb::Index>& lie :
+       {std::vector<hb::Index>{1l << 32, 1l << 32}, {-1, -1}, {1l << 61}}) {
+    const auto bytes = std::span(large).first(lie[0] < 0 ? 8 : 0);
+    CHECK_THROWS_WITH_AS(hb::write_safetensors(folder.path / "f", {{"x", {hb::DType::f64, lie, bytes}}}),
+                         doctest::Contains("cannot be written"), hb::Error);
+  }
   CHECK_THROWS_WITH_AS(hb::write_safetensors(folder.path / "f", {{"\xff", tensor}}),
                        doctest::Contains("UTF-8"), hb::Error);
 

@@ -81,7 +81,7 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
 
   typename Model::Input input;
   input.ids = ids, input.appended = appended, input.sequences = count, input.rotary = positions;
-  input.mask = {.allowed = allowed.data(), .batch_stride = rows / count};
+  input.mask = {.allowed = allowed.data(), .size = rows, .batch_stride = rows / count};
   input.final_norm = true, input.updates = updates.values;
   typename Model::Tape tape;
   typename Model::Gradients none;

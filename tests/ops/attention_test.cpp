@@ -420,6 +420,21 @@ TEST_CASE("what does not fit is said") {
   CHECK(contains(message({}, [](auto& s) { s.dk.view.batch = 1; }), "expected (2, 5, 2, 8), found (1, 5, 2"));
   CHECK(contains(message({}, [](auto& s) { s.log_sum_exp = {}; }), "log_sum_exp (ops::attention_backward"));
   CHECK(contains(message({}, [](auto& s) { s.options.window = -1; }), "found 0.000000 and -1"));
+  const auto masked = [&](AttentionMask mask, Index missing) {
+    const std::vector<std::uint8_t> bytes(2 * 3 * 5 * 7, 1);
+    mask.allowed = bytes.data();
+    return message({.queries = 5, .keys = 7, .heads = 4}, [&](auto& s) {
+      mask.size = 1 + mask.batch_stride + 3 * mask.head_stride + 4 * mask.query_stride + 6 * mask.key_stride -
+                  missing;
+      s.options.mask = mask;
+    });
+  };
+  for (const AttentionMask& mask : {AttentionMask{.batch_stride = 7}, AttentionMask{.query_stride = 7}}) {
+    CHECK(masked(mask, 0).empty());
+    CHECK(contains(masked(mask, 1),
+                   "the mask does not fit the heads (ops::attention_backward): expected strides of"));
+  }
+  CHECK(contains(masked({.batch_stride = -1}, -9), "found strides (-1, 0, 0, 1)"));
   CHECK(contains(message({.width = 529}, [](auto&) {}), "at most 528 numbers of this scalar, found 529"));
   CHECK(message({.width = 528, .value_width = 528}, [](auto&) {}).empty());
 }

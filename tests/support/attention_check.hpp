@@ -86,16 +86,16 @@ struct Subject {
     };
     if (e.mask == MaskKind::padding) {
       fill(b * n, [=](Index i) { return i % n < n - 3 - 5 * (i / n); });
-      options.mask = {mask.data(), n, 0, 0, 1};
+      options.mask = {mask.data(), std::ssize(mask), n, 0, 0, 1};
     } else if (e.mask == MaskKind::couple) {
       fill(m * n, [=](Index i) { return i / n / 2 == i % n / 2 || i % n < 3; });
-      options.mask = {mask.data(), 0, 0, n, 1};
+      options.mask = {mask.data(), std::ssize(mask), 0, 0, n, 1};
     } else if (e.mask == MaskKind::nothing_for_some) {
       fill(b * h * m * n, [=](Index i) { return i / n % 3 != 1; });
-      options.mask = {mask.data(), h * m * n, m * n, n, 1};
+      options.mask = {mask.data(), std::ssize(mask), h * m * n, m * n, n, 1};
     } else if (e.mask == MaskKind::everything_strided) {
       fill(n * m, [=](Index i) { return i % 5 != 0; });
-      options.mask = {mask.data(), 0, 0, 1, m};
+      options.mask = {mask.data(), std::ssize(mask), 0, 0, 1, m};
     }
   }
 

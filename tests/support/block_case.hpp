@@ -211,7 +211,8 @@ class Case {
   }
   AttentionMask mask() const {
     if (allowed.empty()) return {};
-    return {.allowed = allowed.data(), .batch_stride = static_cast<Index>(allowed.size()) / feed_.count};
+    const Index size = std::ssize(allowed);
+    return {.allowed = allowed.data(), .size = size, .batch_stride = size / feed_.count};
   }
 
   Feed feed_;

@@ -15,8 +15,18 @@ struct MlpSpec {
   bool bias = true;
 };
 
+namespace detail {
+/// One sentence for a spec without sizes, with the numbers in the type.
+template <Index in, Index inner, Index out>
+struct MlpSizes {
+  static_assert(in > 0 && inner > 0 && out > 0,
+                "hyperblocks: an MLP needs sizes of one or more: MlpSizes<in, inner, out>");
+};
+}  // namespace detail
+
 template <MlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
 struct Mlp : RowBlock<Scalar, Device, spec.in, spec.out> {
+  static_assert(sizeof(detail::MlpSizes<spec.in, spec.inner, spec.out>) > 0);
   using Base = RowBlock<Scalar, Device, spec.in, spec.out>;
   using typename Base::Output, typename Base::OutputGradient;
   using Expand = Linear<LinearSpec{spec.in, spec.inner, spec.bias}, Scalar, Device, Weights>;
@@ -89,6 +99,8 @@ struct GluMlpSpec {
 
 template <GluMlpSpec spec, RealScalar Scalar, class Device, class Weights = Trainable>
 struct GluMlp : RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)> {
+  static_assert(sizeof(detail::MlpSizes < spec.hidden, spec.inner, spec.out != 0 ? spec.out : spec.hidden >) >
+                0);
   using Base = RowBlock<Scalar, Device, spec.hidden, (spec.out != 0 ? spec.out : spec.hidden)>;
   using typename Base::Output, typename Base::OutputGradient;
   using Expand = Linear<LinearSpec{spec.hidden, spec.inner, spec.bias}, Scalar, Device, Weights>;

@@ -56,8 +56,8 @@ struct ResamplerSpec {
 
 template <ResamplerSpec spec, RealScalar Scalar_, class Device_, class Weights = Trainable>
 struct Resampler {
-  static_assert(spec.latents > 0 && spec.blocks > 0 && spec.layer.context > 0,
-                "hyperblocks: a Resampler needs latents, blocks and a context width of one or more");
+  static_assert(spec.latents > 0 && spec.blocks > 0 && spec.layer.context > 0 && spec.layer.heads > 0,
+                "hyperblocks: a Resampler needs latents, blocks, a context width and heads of one or more");
   using Scalar = Scalar_;
   using Device = Device_;
   static constexpr Index in = spec.layer.context, out = spec.layer.hidden, latents = spec.latents;
@@ -65,7 +65,8 @@ struct Resampler {
   /// values.
   static constexpr PerceiverLayerSpec cross_spec = [] {
     PerceiverLayerSpec cross = spec.layer;
-    const Index width = cross.head_width != 0 ? cross.head_width : cross.hidden / cross.heads;
+    const Index width =
+        cross.head_width != 0 || cross.heads == 0 ? cross.head_width : cross.hidden / cross.heads;
     const Index key_heads = cross.kv_heads != 0 ? cross.kv_heads : cross.heads;
     cross.few_queries = spec.latents * cross.heads * (in - width) < in * key_heads * width;
     return cross;

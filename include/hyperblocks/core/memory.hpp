@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -88,9 +89,14 @@ class Arena {
   }
 
   Mark mark() const { return top_; }
-  /// Everything taken since the mark becomes free; memory is kept for the next call.
-  void release(Mark mark) {
-    if (poisons_) spoil(mark);
+  /// Everything taken since the mark becomes free; memory is kept for the next call. On leaving a scope: it
+  /// throws nothing, and a device that cannot poison any more says so at its next call.
+  void release(Mark mark) noexcept {
+    try {
+      if (poisons_) spoil(mark);
+    } catch (const std::exception&) {
+      poisons_ = false;
+    }
     top_ = mark;
   }
 

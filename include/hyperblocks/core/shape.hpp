@@ -45,10 +45,24 @@ inline std::string to_string(std::span<const Index> extents) {
   return text + ")";
 }
 
+namespace detail {
+/// Whether the product of the extents that a type fixes is an Index.
+constexpr bool size_fits(std::span<const Index> extents) {
+  Index size = 1;
+  for (const Index extent : extents) {
+    if (extent > 0 && size > std::numeric_limits<Index>::max() / extent) return false;
+    size *= extent > 0 ? extent : 1;
+  }
+  return size <= std::numeric_limits<Index>::max() / 8;  // in bytes, of the widest scalar
+}
+}  // namespace detail
+
 template <Index... extents>
 class Shape {
   static_assert(((extents >= 0 || extents == dyn) && ...),
                 "hyperblocks: an extent is zero or more, or `dyn` for one that run time gives");
+  static_assert(detail::size_fits(std::array<Index, sizeof...(extents)>{extents...}),
+                "hyperblocks: a Shape's extents make more bytes than memory can have");
 
  public:
   static constexpr std::size_t rank = sizeof...(extents);

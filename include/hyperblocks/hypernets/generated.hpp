@@ -64,7 +64,7 @@ class PaddedTexts {
   View<const std::int32_t, Device, dyn> ids() const { return ids_; }
   AttentionMask mask() const {
     if (allowed_.data() == nullptr) return {};
-    return {.allowed = allowed_.data(), .batch_stride = columns_};
+    return {.allowed = allowed_.data(), .size = allowed_.size(), .batch_stride = columns_};
   }
 
  private:

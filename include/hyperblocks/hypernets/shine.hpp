@@ -275,7 +275,7 @@ struct Shine {
       static const std::vector<std::uint8_t> host = couples();  // made once: the type says all of it
       const auto mask = take<std::uint8_t, tokens, tokens>(device);
       device.upload(mask.data(), host.data(), host.size());
-      return {.allowed = mask.data(), .query_stride = tokens};
+      return {.allowed = mask.data(), .size = mask.size(), .query_stride = tokens};
     }
   }
 

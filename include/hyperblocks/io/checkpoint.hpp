@@ -64,6 +64,9 @@ TrainingState load_checkpoint(Device& device, const std::filesystem::path& path,
                  std::to_string(file.tensors().size()));
   });
   const auto steps = remembered<Index>(state, detail::steps_mark, path.string());
+  optimiser.each([&](const std::string& name, const auto& tensor) {
+    file.expect("optimiser." + name, {tensor.size()});  // before anything is changed
+  });
   load(device, params, file, "parameters.");
   optimiser.each([&]<class Tensor>(const std::string& name, Tensor& tensor) {
     std::vector<typename Tensor::ScalarType> host(static_cast<std::size_t>(tensor.size()));

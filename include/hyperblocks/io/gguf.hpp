@@ -235,18 +235,25 @@ class GgufFile {
     return detail::find_tensor(tensors_, file_, name);
   }
 
-  /// Copies a tensor, expanding and converting it; the shape must be the one given.
-  template <RealScalar To>
-  void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
+  /// An Error unless read() gives numbers of this shape.
+  void expect(const std::string& name, const std::vector<Index>& shape) const {
     const GgufTensor& stored = tensor(name);
-    const std::size_t numbers =
-        stored.bytes.size() / stored.format->bytes * static_cast<std::size_t>(stored.format->numbers);
-    detail::check_shape(where(name), shape, stored.shape, numbers, to.size());
+    detail::check_shape(where(name), shape, stored.shape);
     check(stored.format->expand != nullptr, [&] {
       return Error("a format that cannot be read", where(name),
                    "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K or Q6_K",
                    std::string(stored.format->name));
     });
+  }
+
+  /// Copies a tensor, expanding and converting it; the shape must be the one given.
+  template <RealScalar To>
+  void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
+    expect(name, shape);
+    const GgufTensor& stored = tensor(name);
+    const std::size_t numbers =
+        stored.bytes.size() / stored.format->bytes * static_cast<std::size_t>(stored.format->numbers);
+    detail::check_shape(where(name), shape, stored.shape, numbers, to.size());
     expand(*stored.format, stored.bytes, to);
   }
 
@@ -258,10 +265,11 @@ class GgufFile {
   template <class T>
   Error another_kind(std::string_view key, const GgufValue& value) const {
     std::string found(hyperblocks::name(value.type));
-    if (value.is_array) found = "an array of " + found;
-    detail::with_number(value.type, value.bytes.data(), [&](auto number) {
-      if (!value.is_array) found += " " + std::to_string(number);
-    });
+    if (value.is_array)  // which may have no bytes
+      found = "an array of " + found;
+    else
+      detail::with_number(value.type, value.bytes.data(),
+                          [&](auto number) { found += " " + std::to_string(number); });
     return Error("a value of another kind", where(key), detail::gguf_kind<T>(), found);
   }
 

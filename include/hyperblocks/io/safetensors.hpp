@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -168,6 +169,12 @@ class SafetensorsFile {
     return detail::find_tensor(tensors_, file_, name);
   }
 
+  /// An Error unless read() gives real numbers of this shape.
+  void expect(const std::string& name, const std::vector<Index>& shape) const {
+    const StoredTensor& stored = tensor(name);
+    detail::check_real(where(name), shape, stored.shape, stored.dtype);
+  }
+
   /// Copies a tensor: real numbers are converted, integers (ids, masks) must be of the type asked for; the
   /// shape must be the one given.
   template <class To>
@@ -268,6 +275,17 @@ class SafetensorsFile {
 namespace detail {
 using NamedTensor = const std::pair<const std::string, StoredTensor>;
 
+/// How many bytes a tensor's shape and type make; nothing if they overflow.
+inline std::optional<std::size_t> wanted_bytes(const StoredTensor& tensor) {
+  std::size_t size = byte_size(tensor.dtype);
+  for (const Index extent : tensor.shape) {
+    const auto times = static_cast<std::size_t>(extent);
+    if (extent < 0 || (times != 0 && size > SIZE_MAX / times)) return std::nullopt;
+    size *= times;
+  }
+  return size;
+}
+
 /// A value as JSON text; `path` stands in errors.
 template <class T>
 std::string safetensors_json(const T& value, const std::filesystem::path& path) {
@@ -283,13 +301,13 @@ std::string safetensors_json(const T& value, const std::filesystem::path& path) 
 inline std::string safetensors_header(const std::filesystem::path& path,
                                       const std::vector<NamedTensor*>& order,
                                       const std::map<std::string, std::string>& metadata) {
+  constexpr std::size_t most = 100'000'000;  // that readers take
   std::string text = metadata.empty() ? "" : R"("__metadata__":)" + safetensors_json(metadata, path) + ",";
   std::size_t end = 0;
   for (const auto* named : order) {
     const auto& [name, tensor] = *named;
-    std::size_t size = byte_size(tensor.dtype);
-    for (const Index extent : tensor.shape) size *= static_cast<std::size_t>(extent);
-    check(size == tensor.bytes.size() && name != "__metadata__", [&] {
+    const std::size_t size = tensor.bytes.size();
+    check(wanted_bytes(tensor) == size && name != "__metadata__", [&] {
       return Error("a tensor cannot be written", path.string() + ": '" + name + "'",
                    shape_text(tensor.shape) + " of " + std::string(hyperblocks::name(tensor.dtype)),
                    std::to_string(tensor.bytes.size()) + " bytes");
@@ -302,6 +320,10 @@ inline std::string safetensors_header(const std::filesystem::path& path,
   if (!text.empty()) text.pop_back();
   text = "{" + text + "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  check(text.size() <= most, [&] {
+    return Error("too many names", path.string(), "a header of at most " + std::to_string(most) + " bytes",
+                 std::to_string(text.size()));
+  });
   return text;
 }
 }  // namespace detail

@@ -53,14 +53,32 @@ const Stored& find_tensor(const std::map<std::string, Stored>& tensors, const st
   return found->second;
 }
 
-/// That a stored tensor has the shape asked for, and that there is room for its numbers.
+/// That a stored tensor has the shape asked for.
 inline void check_shape(const std::string& where, const std::vector<Index>& expected,
-                        const std::vector<Index>& stored, std::size_t numbers, std::size_t room) {
+                        const std::vector<Index>& stored) {
   check(stored == expected,
         [&] { return Error("the shape differs", where, shape_text(expected), shape_text(stored)); });
+}
+
+/// And that there is room for its numbers.
+inline void check_shape(const std::string& where, const std::vector<Index>& expected,
+                        const std::vector<Index>& stored, std::size_t numbers, std::size_t room) {
+  check_shape(where, expected, stored);
   check(room == numbers, [&] {
     return Error("the size differs", where, std::to_string(numbers), "room for " + std::to_string(room));
   });
+}
+
+inline Error not_real(DType dtype, const std::string& where) {
+  return {"not real numbers", where, "F64, F32, F16 or BF16", std::string(name(dtype))};
+}
+
+/// That a stored tensor is real numbers of the shape asked for.
+inline void check_real(const std::string& where, const std::vector<Index>& expected,
+                       const std::vector<Index>& stored, DType dtype) {
+  check_shape(where, expected, stored);
+  check(dtype == DType::f64 || dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16,
+        [&] { return not_real(dtype, where); });
 }
 
 /// Reads a number from any address.
@@ -104,7 +122,7 @@ void read_numbers(DType dtype, std::span<const std::byte> bytes, const std::stri
     case DType::bf16:
       return convert_numbers<bf16>(bytes, to);
     default:
-      throw Error("not real numbers", where, "F64, F32, F16 or BF16", std::string(name(dtype)));
+      throw not_real(dtype, where);
   }
 }
 
@@ -122,16 +140,26 @@ void read_numbers(DType dtype, std::span<const std::byte> bytes, const std::stri
 
 }  // namespace detail
 
+namespace detail {
+template <class Tensor>
+std::vector<Index> shape_of(const Tensor& tensor) {
+  const auto shape = tensor.shape().all();
+  return {shape.begin(), shape.end()};
+}
+}  // namespace detail
+
 /// Reads a group of parameters, whose names begin with `prefix` in the file; every one of them must be there
-/// with its shape, whatever real dtype it has.
+/// with its shape, whatever real dtype it has. After an Error the parameters are what they were.
 template <class Device, class Params, class File>
 void load(Device& device, Params& params, const File& file, const std::string& prefix = "") {
+  visit([&](const std::string& name,
+            const auto& tensor) { file.expect(prefix + name, detail::shape_of(tensor)); },
+        std::as_const(params));
   visit(
       [&](const std::string& name, auto& tensor) {
         using Scalar = typename std::remove_cvref_t<decltype(tensor)>::ScalarType;
-        const auto shape = tensor.shape().all();
         std::vector<Scalar> host(static_cast<std::size_t>(tensor.size()));
-        file.template read<Scalar>(prefix + name, {shape.begin(), shape.end()}, host);
+        file.template read<Scalar>(prefix + name, detail::shape_of(tensor), host);
         tensor.upload(device, host);
         if constexpr (requires { file.owner(); })
           if (file.owner().use_count() == 2)  // a mapped file that nobody shares: the file's own and this one

@@ -253,6 +253,12 @@ class TorchTensors {
     return detail::find_tensor(tensors_, where_, name);
   }
 
+  /// An Error unless read() gives real numbers of this shape.
+  void expect(const std::string& name, const std::vector<Index>& shape) const {
+    const TorchTensor& stored = tensor(name);
+    detail::check_real(detail::place(where_, name), shape, stored.shape, stored.dtype);
+  }
+
   /// Copies a tensor row-major: real numbers are converted, integers must be of the type asked for; the shape
   /// must be the one given.
   template <class To>
@@ -273,7 +279,7 @@ class TorchTensors {
   /// Values may be shared, so that a small file can hold as many names as it likes: their letters, and all
   /// entries on the way, are counted.
   void collect(const PickleDict& dict, const std::string& prefix, int depth) {
-    constexpr std::size_t most = 1 << 26;
+    constexpr std::size_t most = 1 << 26, most_tensors = 1 << 20;
     constexpr int deepest = 64;
     check(depth <= deepest, [&] {
       return Error("dicts within dicts", detail::place(where_, detail::shown(prefix)),
@@ -290,8 +296,11 @@ class TorchTensors {
                     "keys that are strings or integers", "another");
       const std::string name = detail::joined(prefix, detail::to_string(*text));
       length_ += name.size();
-      check(length_ <= most, [&] {
-        return Error("too many names", where_, "at most " + std::to_string(most) + " letters", "more");
+      check(length_ <= most && names_.size() < most_tensors, [&] {
+        return Error(
+            "too many names", where_,
+            "at most " + std::to_string(most_tensors) + " tensors, " + std::to_string(most) + " letters",
+            "more");
       });
       if (inner != nullptr) {
         collect(*inner, name, depth + 1);

@@ -58,9 +58,10 @@ Heads<Scalar> heads_across(const View<Scalar, Device, extents...>& x, Index head
 }
 
 /// Non-zero where a query may see a key; without `allowed` everywhere. A stride of 0 repeats: a padding mask
-/// (batch, keys) is {.allowed = bytes, .batch_stride = keys}.
+/// (batch, keys) is {.allowed = bytes, .size = batch * keys, .batch_stride = keys}.
 struct AttentionMask {
   const std::uint8_t* allowed = nullptr;
+  Index size = 0;  ///< how many bytes there are
   Index batch_stride = 0, head_stride = 0, query_stride = 0, key_stride = 1;
 
   constexpr const std::uint8_t* row(Index sequence, Index head, Index query) const {
@@ -100,6 +101,19 @@ constexpr KeyRange visible_keys(const AttentionOptions& options, Index query, In
 namespace hyperblocks::ops {
 
 namespace detail {
+/// Whether a mask has bytes for all (sequences, heads, queries, keys).
+inline void check_mask(const char* where, const AttentionMask& mask, const std::array<Index, 4>& extents) {
+  if (mask.allowed == nullptr || std::ranges::min(extents) <= 0) return;
+  const std::array strides = {mask.batch_stride, mask.head_stride, mask.query_stride, mask.key_stride};
+  Index last = 0;
+  for (std::size_t i = 0; i < strides.size(); ++i) last += strides[i] * (extents[i] - 1);
+  check(std::ranges::min(strides) >= 0 && last < mask.size, [&] {
+    return Error("the mask does not fit the heads", where,
+                 "strides of zero or more, " + std::to_string(last + 1) + " bytes for " + to_string(extents),
+                 "strides " + to_string(strides) + ", " + std::to_string(mask.size) + " bytes");
+  });
+}
+
 template <class Scalar>
 void check_attention(const char* where, const AttentionOptions& options, Heads<const Scalar> q,
                      Heads<const Scalar> k, Heads<const Scalar> v, Heads<const Scalar> out) {
@@ -120,6 +134,7 @@ void check_attention(const char* where, const AttentionOptions& options, Heads<c
     return Error("impossible options", where, "soft cap and window of zero (none) or more",
                  std::to_string(options.soft_cap) + " and " + std::to_string(options.window));
   });
+  check_mask(where, options.mask, {q.batch, q.heads, q.tokens, k.tokens});
 }
 
 /// Of each query with each key that causality and window let it see, `each` operations for every number of

@@ -16,6 +16,10 @@ void cross_entropy(Device& device, Rows<const Scalar, Device> logits, Ids<Device
                    Rows<Scalar, Device> dlogits = {}, Row<const Accumulator<Scalar>, Device> weights = {}) {
   detail::check_extent("ops::cross_entropy", "rows of the logits and labels", logits.rows(), labels.size());
   detail::check_extent("ops::cross_entropy", "rows of the logits and losses", logits.rows(), losses.size());
+  check(label_smoothing >= 0 && label_smoothing <= 1, [&] {
+    return Error("impossible label smoothing", "ops::cross_entropy", "0 to 1",
+                 std::to_string(label_smoothing));
+  });
   if (dlogits) detail::check_same("ops::cross_entropy", logits, dlogits);
   if (weights)
     detail::check_extent("ops::cross_entropy", "rows of the logits and weights", logits.rows(),

@@ -6,6 +6,12 @@
 // rely upon.
 #pragma once
 
+// Kernels tell NaN by comparing, mask with infinities and round by adding and taking away again.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
+    defined(__ASSOCIATIVE_MATH__)
+#error "hyperblocks: results are wrong with -ffast-math, -Ofast or parts of them: compile without"
+#endif
+
 #if defined(__CUDACC__)        // warnings of nvcc's front end about what the host compiler understands well
 #pragma nv_diag_suppress 1675  // GCC's unroll pragma
 #pragma nv_diag_suppress 554   // Strided<const T>'s conversion to itself
