@@ -44,6 +44,10 @@ class Hyperblocks(ConanFile):
         for option in ("TESTS", "BENCH", "EXAMPLES", "CUDA"):
             toolchain.cache_variables[f"HYPERBLOCKS_{option}"] = "OFF"
         toolchain.cache_variables["HYPERBLOCKS_INSTALL"] = "ON"
+        # Exactly what the options say, whatever else the builder's machine has.
+        toolchain.cache_variables["HYPERBLOCKS_IO"] = "ON" if self.options.io else "OFF"
+        toolchain.cache_variables["HYPERBLOCKS_TEXT"] = "ON" if self.options.io and self.options.text else "OFF"
+        toolchain.cache_variables["HYPERBLOCKS_MPI"] = "OFF"
         toolchain.generate()
 
     def package(self):
@@ -52,7 +56,8 @@ class Hyperblocks(ConanFile):
         cmake.install()
 
     def package_id(self):
-        self.info.clear()
+        self.info.settings.clear()
+        self.info.requires.clear()
 
     def package_info(self):
         self.cpp_info.set_property("cmake_find_mode", "none")  # our own package file is the better one

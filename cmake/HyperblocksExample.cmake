@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The hyperblocks authors
 # What every example starts with. Inside the project the targets are there already; an example configured alone
-# (cmake -S examples/<name> -B <dir>) finds an installed hyperblocks and, failing that, adds this source tree.
+# (cmake -S examples/<name> -B <dir>) adds the source tree that it lies in.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Release unless asked otherwise: without optimisation nothing here is of use" FORCE)
-endif()
-if(NOT TARGET hyperblocks::hyperblocks)
-  find_package(hyperblocks 0.1 QUIET)
 endif()
 if(NOT TARGET hyperblocks::hyperblocks)
   add_subdirectory("${CMAKE_CURRENT_LIST_DIR}/.." hyperblocks)

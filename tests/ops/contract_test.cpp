@@ -470,7 +470,7 @@ TEST_CASE("losses refuse extents that do not fit") {
       {"ops::cross_entropy", weights, "2", "4", entropy(2, 2, logits, 4)},
       {"ops::cross_entropy", "an id is out of range", "less than 4 (vocabulary)", "4 at index 0",
        [&] { ops::cross_entropy<float>(cpu, logits, w.ids(2, 4), 0, w.vector(2), {}, {}); }},
-      {"ops::cross_entropy", "impossible label smoothing", "0 to 1", "1.5",
+      {"ops::cross_entropy", "impossible label smoothing", "0 to 1", "1.500000",
        [&] { ops::cross_entropy<float>(cpu, logits, w.ids(2), 1.5, w.vector(2), {}, {}); }},
       {"ops::cross_entropy", "impossible label smoothing", "0 to 1", "nan",
        [&] { ops::cross_entropy<float>(cpu, logits, w.ids(2), NAN, w.vector(2), {}, {}); }},

@@ -249,11 +249,11 @@ class GgufFile {
   /// Copies a tensor, expanding and converting it; the shape must be the one given.
   template <RealScalar To>
   void read(const std::string& name, const std::vector<Index>& shape, std::span<To> to) const {
-    expect(name, shape);
     const GgufTensor& stored = tensor(name);
     const std::size_t numbers =
         stored.bytes.size() / stored.format->bytes * static_cast<std::size_t>(stored.format->numbers);
     detail::check_shape(where(name), shape, stored.shape, numbers, to.size());
+    expect(name, shape);
     expand(*stored.format, stored.bytes, to);
   }
 

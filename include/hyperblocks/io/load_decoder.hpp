@@ -165,12 +165,6 @@ inline std::string listed(const std::set<std::string>& names) {
   return text + (count > shown ? " and " + std::to_string(count - shown) + " more" : "");
 }
 
-template <class Tensor>
-std::vector<Index> shape_of(const Tensor& tensor) {
-  const auto shape = tensor.shape().all();
-  return {shape.begin(), shape.end()};
-}
-
 /// That the file has what the parameters need, in their shapes, and nothing else; the sum of its bytes.
 template <class Weights, class Params>
 std::uint64_t check_weights(const Weights& weights, const Params& params) {

@@ -6,6 +6,8 @@
 #include <iostream>
 #include <string_view>
 
+#include "components.hpp"
+
 namespace hb = hyperblocks;
 using Block = hb::DecoderBlock<hb::DecoderBlockSpec{.hidden = 8, .heads = 2, .inner = 12}, float, hb::Cpu>;
 

@@ -4,4 +4,6 @@
 #include <hyperblocks/hyperblocks.hpp>
 #include <string_view>
 
+#include "components.hpp"
+
 std::string_view version_seen_by_other() { return hyperblocks::version; }
