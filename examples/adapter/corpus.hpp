@@ -18,14 +18,13 @@
 
 namespace hyperblocks::example {
 
-/// Without a byte order mark, and what Python's strip() takes away around it.
-inline std::string stripped(std::string text, const std::string& where) {
+/// A text without a byte order mark, which says more than white space.
+inline std::string some_text(std::string text, const std::string& where) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  const std::string_view inside = hyperblocks::detail::stripped(text);
-  check(!inside.empty(), [&] {
+  check(!hyperblocks::detail::stripped(text).empty(), [&] {
     return Error("an empty text", where, "a word or more", text.empty() ? "nothing" : "white space");
   });
-  return std::string(inside);
+  return text;
 }
 
 struct CorpusText {
@@ -104,7 +103,7 @@ class Corpus {
       const JsonObject json(parse_json(std::as_bytes(std::span(line)), where), where);
       CorpusText text{json.get<std::string>("id"), "", where};
       check_id(text);
-      text.text = stripped(json.get<std::string>("text"), json.where("text"));
+      text.text = some_text(json.get<std::string>("text"), json.where("text"));
       f(number, text);
     });
   }

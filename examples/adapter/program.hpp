@@ -24,8 +24,8 @@ inline constexpr const char* system_name = std::same_as<NetSpec, ShineSpec>     
                                            : std::same_as<NetSpec, DocToLoraSpec> ? "Doc-to-LoRA"
                                                                                   : "Text-to-LoRA";
 
-/// A file's text, white space around it and a byte order mark taken off; "-" is standard input.
-inline std::string stripped_text(const std::string& file) {
+/// A file's text; "-" is standard input.
+inline std::string text_of(const std::string& file) {
   std::string text;
   each_line(file, '\0', [&](const std::string& part, std::size_t number) {
     check(number == 1, [&] { return Error("not a text", file, "UTF-8", "a byte of zero"); });
@@ -35,7 +35,7 @@ inline std::string stripped_text(const std::string& file) {
   check(valid == text.size(), [&] {
     return Error("not a text", file, "UTF-8", "another byte at offset " + std::to_string(valid));
   });
-  return stripped(std::move(text), file);
+  return some_text(std::move(text), file);
 }
 
 /// The model that reads: the base, another decoder, or a text encoder.
@@ -66,11 +66,15 @@ class Program {
   static constexpr bool is_text_to_lora = std::same_as<NetSpec, TextToLoraSpec>;
   static constexpr bool encoder_is_decoder = std::same_as<EncoderSpec, DecoderSpec>;
   static constexpr bool base_reads = std::same_as<EncoderSpec, BaseReads>;
+  static_assert(
+      !is_doc_to_lora || base_reads || encoder_is_decoder,
+      "hyperblocks: a Doc-to-LoRA's context encoder is a decoder: HYPERBLOCKS_ENCODER_CONFIG is another "
+      "kind of model (give its features with --features)");
   using Encoder = typename ReadingModel<Model, encoder_spec, EncoderStored>::Type;
 
   explicit Program(const Options& options)
       : options_(options),
-        text_(options.text.empty() ? "" : stripped_text(options.text)),
+        text_(options.text.empty() ? "" : as_read(text_of(options.text))),
         reader_(options_),
         pieces_(read_input()),
         questions_(options_, text_, base_spec.positions),
@@ -99,7 +103,7 @@ class Program {
   /// An adapter for each of a corpus's texts that has none yet; how many could not be made.
   Index run(Corpus& corpus) {
     return corpus.each([&](const CorpusText& text, const std::filesystem::path& out) {
-      const std::vector<Tokens> pieces = reader_.read(text.text, text.where);
+      const std::vector<Tokens> pieces = reader_.read(as_read(text.text), text.where);
       Index tokens = 0;
       for (const Tokens& piece : pieces) tokens += std::ssize(piece);
       write(made(pieces, nullptr), options_.format == "gguf" ? out.string() + ".gguf" : out.string());
@@ -108,6 +112,11 @@ class Program {
   }
 
  private:
+  /// SHINE reads a text as it is, the others without the white space around it.
+  static std::string as_read(const std::string& text) {
+    return is_shine ? text : std::string(hyperblocks::detail::stripped(text));
+  }
+
   HostAdapter made(const std::vector<Tokens>& pieces, NamedTensors* dump) {
     grow(positions_, pieces);
     const HostAdapter adapter = of_pieces(pieces, dump);
@@ -188,6 +197,16 @@ class Program {
     return pieces;
   }
 
+  /// A task's embedding is read with the length sqrt(d), whatever it has.
+  static void tell_length(const std::vector<float>& embedding, const std::string& file) {
+    double squares = 0;
+    for (const float number : embedding) squares += static_cast<double>(number) * static_cast<double>(number);
+    const double length = std::sqrt(squares), wanted = std::sqrt(static_cast<double>(embedding.size()));
+    if (std::abs(length / wanted - 1) > 1e-3)
+      std::cerr << "note: " << file << ": 'embedding' of length " << length << " is read with the length "
+                << wanted << ", as a description's has\n";
+  }
+
   /// Of the input that is no text, before anything is loaded.
   static NamedTensor read_tensors(const Options& options) {
     if (!options.features.empty()) {
@@ -203,6 +222,7 @@ class Program {
                      std::to_string(net_spec.embedding) + " numbers",
                      hyperblocks::detail::shape_text(embedding.shape));
       });
+    tell_length(embedding.numbers, options.embedding);
     return embedding;
   }
 

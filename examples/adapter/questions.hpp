@@ -23,7 +23,7 @@ class Questions {
     generation_ = {.most = options.most, .stop = end_tokens(*tokenizer_, options.base)};
     const ChatTemplate chat = load_chat_template(options.base);
     for (const std::string& text : options.questions) {
-      (void)stripped(text, "--ask");
+      (void)some_text(text, "--ask");
       questions_.push_back({text, prompt(chat, text, "--ask"), {}});
       if (options.in_context)
         questions_.back().in_context = prompt(chat, document + "\n\n" + text, "--in-context");

@@ -110,8 +110,9 @@ struct Writer<Model, spec> {
   HostAdapter of_pieces(Cpu& cpu, const Reader& reader, const std::vector<Tokens>& pieces,
                         const Options& options, NamedTensors* dump) const {
     if (dump != nullptr) dump_stages(cpu, reader, pieces, *dump);
-    return Net::generate(cpu, net, reader, std::span(&pieces, 1), call_options(options, pieces.size()))
-        .to_host(cpu);
+    const auto made =
+        Net::generate(cpu, net, reader, std::span(&pieces, 1), call_options(options, pieces.size()));
+    return of_usual_rank(made.to_host(cpu), std::ssize(pieces));
   }
 
   HostAdapter of_features(Cpu& cpu, const NamedTensor& given, const Options& options,
@@ -125,10 +126,17 @@ struct Writer<Model, spec> {
                               latents);
       add_latents(std::vector<float>(latents.span().begin(), latents.span().end()), 1, *dump);
     }
-    return Net::generate(cpu, net, features, call_options(options, 1)).to_host(cpu);
+    return of_usual_rank(Net::generate(cpu, net, features, call_options(options, 1)).to_host(cpu), 1);
   }
 
  private:
+  /// Files have room for the learned factors whether there are any or not, as other implementations' have.
+  static HostAdapter of_usual_rank(HostAdapter adapter, Index pieces) {
+    for (auto& [place, factors] : adapter.linears)
+      factors = padded(std::move(factors), (pieces + 1) * spec.rank);
+    return adapter;
+  }
+
   /// Of each piece alone.
   template <class Reader>
   void dump_stages(Cpu& cpu, const Reader& reader, const std::vector<Tokens>& pieces,
@@ -140,8 +148,9 @@ struct Writer<Model, spec> {
       reader.read(cpu, text.ids(), 1, [&](Index, View<const float, Cpu, dyn, Net::width> rows) {
         features.insert(features.end(), rows.data(), rows.data() + rows.size());
       });
-      dump["features" + (pieces.size() == 1 ? "" : "." + std::to_string(i))] = {
-          {Net::states, text.length(), Net::width}, std::move(features)};
+      NamedTensor given{{text.length(), Net::width}, std::move(features)};
+      if (spec.layer_to_layer) given.shape.insert(given.shape.begin(), Net::states);
+      dump["features" + (pieces.size() == 1 ? "" : "." + std::to_string(i))] = std::move(given);
       Tensor<float, Cpu, dyn, Net::latent> latents(cpu, Net::states * Net::Perceiver::outputs);
       Net::read(cpu, net, reader, text, true, latents);
       all.insert(all.end(), latents.span().begin(), latents.span().end());

@@ -186,7 +186,9 @@ class DocToLoraImport {
     } else if (kind == "early_exit") {
       spec = {ContextKind::early_exit, exit ? settings_.found("layers read", exit->as<Index>())
                                             : settings_.assumed("layers read", quarter())};
-      check(!exit || spec.layers > 0, [&] {
+      // Of a base of less than four layers a quarter is none; a ContextSpec's 0 says a quarter.
+      const bool none = spec.layers == 0 && result_.config.reader.empty() && quarter() == 0;
+      check(!exit || spec.layers > 0 || none, [&] {
         return Error("an early exit behind no layer", exit->where(), "1 or more",
                      std::to_string(spec.layers));
       });

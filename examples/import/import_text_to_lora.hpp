@@ -138,10 +138,10 @@ class TextToLoraImport {
       return Error("a network of numbered tasks", arguments_.where("use_one_hot_task_emb"),
                    "one that reads descriptions", "true");
     });
-    arguments_.require("emb_model");
     result_.config.reader = arguments_.text("emb_model").value_or("");
-    settings_.found("reader",
-                    result_.config.reader.empty() ? std::string("the base") : result_.config.reader);
+    const std::string reader = result_.config.reader.empty() ? "the base" : result_.config.reader;
+    arguments_.contains("emb_model") ? settings_.found("reader", reader)
+                                     : settings_.assumed("reader", reader);
     const bool factorised = arguments_.flag("factorized", false);
     if (task == "recon" && factorised) arguments_.require("pred_z_score");
     offsets_ = task == "sft" || factorised;

@@ -110,7 +110,7 @@ class AnyDecoder {
     const auto [in, out] = size_of(spec_, projection);
     Rows y(cpu_, x.extent(0), out);
     Row bias;
-    if (spec_.bias && projection <= Projection::value) bias = row(name + ".bias", out);
+    if (biased(spec_).contains(projection)) bias = row(name + ".bias", out);
     ops::product<float>(cpu_, x, matrix(name + ".weight", out, in),
                         bias.size() > 0 ? std::as_const(bias).view() : View<const float, Cpu, dyn>(), y);
     const Index rows = x.extent(0) / static_cast<Index>(variants.size());

@@ -402,6 +402,10 @@ TEST_CASE("a reader's states are the decoder's") {
   check(std::type_identity<Early>(), 1, true, 0);
   using Embeddings = hb::ContextReader<Model<float>, hb::ContextSpec{hb::ContextKind::embeddings}>;
   check(std::type_identity<Embeddings>(), 0, false, 0);
+  static_assert(Model<float>::spec.layers / 4 ==
+                0);  // a quarter of few layers is none: the embeddings, normed
+  using Quarter = hb::ContextReader<Model<float>, hb::ContextSpec{hb::ContextKind::early_exit}>;
+  check(std::type_identity<Quarter>(), 0, true, 0);
   using One = hb::ContextReader<Model<float>, hb::ContextSpec{.layers = 1}>;
   check(std::type_identity<One>(), 0, true, 0);
 }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 constexpr hb::DecoderSpec qwen2 = hb::test::tiny_qwen2;
+constexpr hb::DecoderSpec qwen3 = hb::test::tiny_qwen3_biased;
 
 constexpr hb::ShineSpec with(auto change) {
   hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};
@@ -36,6 +37,7 @@ constexpr hb::ShineSpec ll = with([](auto& s) {
   s.m2p.axes = hb::M2pAxes::layers_only;
 });
 constexpr hb::ShineSpec biased = with([](auto& s) { s.rank = 3, s.m2p.blocks = 1; });
+constexpr hb::ShineSpec biased_output = with([](auto& s) { s.m2p.blocks = 1; });
 constexpr hb::ShineSpec couple = with([](auto& s) {
   s.m2p.blocks = 0, s.m2p.couple_blocks = 2, s.m2p.couple_width = 8;
   s.m2p.couple_heads = 2, s.m2p.couple_inner = 12;
@@ -53,7 +55,7 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
   const std::filesystem::path fixtures = HYPERBLOCKS_FIXTURES;
   Cpu cpu({.threads = 2, .isa = isa});
   cpu.arena().poison(true);
-  const auto model = hb::loaded_decoder<Model>(cpu, fixtures / "models" / (base.bias ? "qwen2" : "llama"));
+  const auto model = hb::loaded_decoder<Model>(cpu, fixtures / "models" / hb::test::folder_of(base));
   const typename Model::Positions positions(cpu);
   hb::test::Fixture fixture(fixtures / "hypernets" / ("shine_" + name + ".safetensors"));
   auto params = hb::make<typename Net::Params>(cpu);
@@ -100,11 +102,15 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
   return worst;
 }
 
-const std::vector<hb::test::ParityCase> cases = {
-    {"rl", &parity<llama, rl>},         {"rr", &parity<llama, rr>},
-    {"lr", &parity<llama, lr>},         {"ll", &parity<llama, ll>},
-    {"biased", &parity<qwen2, biased>}, {"couple", &parity<llama, couple>},
-    {"linear", &parity<llama, linear>}, {"linear_gate", &parity<llama, linear_gate>}};
+const std::vector<hb::test::ParityCase> cases = {{"rl", &parity<llama, rl>},
+                                                 {"rr", &parity<llama, rr>},
+                                                 {"lr", &parity<llama, lr>},
+                                                 {"ll", &parity<llama, ll>},
+                                                 {"biased", &parity<qwen2, biased>},
+                                                 {"biased_output", &parity<qwen3, biased_output>},
+                                                 {"couple", &parity<llama, couple>},
+                                                 {"linear", &parity<llama, linear>},
+                                                 {"linear_gate", &parity<llama, linear_gate>}};
 
 }  // namespace
 

@@ -62,6 +62,10 @@ const std::map<std::string, DecoderSpec> models = {
                      spec.head_width = 6, spec.epsilon = 1e-6, spec.rope_base = 1000000;
                      spec.head_norm = spec.tied = true;
                    })},
+    {"qwen3_biased", with(llama,
+                          [](DecoderSpec& spec) {
+                            spec.epsilon = 1e-6, spec.head_norm = spec.bias = spec.output_bias = true;
+                          })},
     {"gemma2", with(gemma,
                     [](DecoderSpec& spec) {
                       spec.attention_scale = 1 / std::sqrt(10.0);
@@ -291,7 +295,7 @@ TEST_CASE("what a Decoder cannot do is an error that names the field") {
   const std::vector<std::tuple<Json, Json, std::string>> cases = {
       {llama_config, {{"model_type", "phi3"}}, "some.json: 'model_type'): expected llama, mistral"},
       {llama_config, {{"model_type", nullptr}}, "no such field (some.json: 'model_type')"},
-      {llama_config, {{"attention_bias", true}}, "not supported (some.json: 'attention_bias')"},
+      {llama_config, {{"attention_bias", "yes"}}, "a field of another kind (some.json: 'attention_bias')"},
       {llama_config, {{"mlp_bias", true}}, "not supported (some.json: 'mlp_bias')"},
       {llama_config, {{"quantization_config", {{"bits", 4}}}}, "'quantization_config'"},
       {llama_config, {{"hidden_act", "mish"}}, "found 'mish'"},

@@ -148,6 +148,22 @@ TEST_CASE("another reader than the base") {
   CHECK(read.chunk == 100);
 }
 
+TEST_CASE("an early exit behind a quarter of the layers, of a base where that is none") {
+  const Folder folder;
+  const auto bin = fixtures() / "checkpoints/doc_to_lora_early_exit/pytorch_model.bin";
+  const auto write = [&](std::vector<std::pair<std::string, std::string>> replaced) {
+    const std::string bytes =
+        TorchRewriter(bin, TorchEdits{.replaced = {replaced.begin(), replaced.end()}}).bytes();
+    std::ofstream(folder.path / "pytorch_model.bin", std::ios::binary) << bytes;
+  };
+  write({{context + ".layer_idx", pickled(0)}});
+  const auto read = DocToLora::read(folder.path, "llama", {"head_width=6"}).config.context;
+  CHECK((read.kind == ContextKind::early_exit && read.layers == 0));
+  write({{context + ".layer_idx", pickled(0)},
+         {context + ".ctx_encoder_model_name_or_path", pickled("other/model")}});
+  check_error(DocToLora::error_of(folder.path, "llama", {"head_width=6"}), "an early exit behind no layer");
+}
+
 TEST_CASE("options that are wrong are errors that name them") {
   check_error(error({}, {}),
               "(--set head_width): expected a common divisor of 24 and 12 (128 unless given), found 128");

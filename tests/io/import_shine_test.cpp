@@ -21,6 +21,7 @@ using Set = std::vector<std::string>;
 
 constexpr hb::DecoderSpec llama = hb::test::tiny_llama;
 constexpr hb::DecoderSpec qwen2 = hb::test::tiny_qwen2;
+constexpr hb::DecoderSpec qwen3 = hb::test::tiny_qwen3_biased;
 
 constexpr hb::ShineSpec with(auto change) {
   hb::ShineSpec spec{.rank = 2, .meta_rank = 3, .scale = 0.01, .m2p = {.blocks = 3, .heads = 2, .inner = 20}};
@@ -34,7 +35,7 @@ void check_import(const std::string& name, Set set) {
   using Net = hb::Shine<hb::Decoder<base, float, Cpu>, spec>;
   Cpu cpu({.threads = 1});
   set.push_back("scale=0.01");
-  const auto params = Shine::loaded<Net>(cpu, "shine_" + name, base.bias ? "qwen2" : "llama", set);
+  const auto params = Shine::loaded<Net>(cpu, "shine_" + name, hb::test::folder_of(base), set);
   check_parameters(params, "shine_" + name, name == "ll");
 }
 
@@ -60,6 +61,7 @@ TEST_CASE("every layout and every kind of network is imported bit for bit") {
                  s.rank = 1, s.a = FactorForm::rows, s.m2p.blocks = 2, s.m2p.heads = 4;
                })>("ll", {"rank=1", "method=ll", "heads=4", "m2p=transformer"});
   check_import<qwen2, with([](auto& s) { s.rank = 3, s.m2p.blocks = 1; })>("biased", {"rank=3", "heads=2"});
+  check_import<qwen3, with([](auto& s) { s.m2p.blocks = 1; })>("biased_output", {"rank=2", "heads=2"});
   check_import<llama, with([](auto& s) {
                  s.m2p.blocks = 0, s.m2p.couple_blocks = 2, s.m2p.couple_width = 8;
                  s.m2p.couple_heads = 2, s.m2p.couple_inner = 12;

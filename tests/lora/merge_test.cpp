@@ -180,7 +180,7 @@ HostAdapter adapter_for(hb::Random& random, const hb::DecoderSpec& spec) {
   Index rank = 0;
   for (Index layer = 0; layer < spec.layers; ++layer)
     for (const Projection projection : hb::all_projections) {
-      const bool biased = spec.bias && projection <= Projection::value;
+      const bool biased = hb::biased(spec).contains(projection);
       adapter.linears[{layer, projection}] =
           random_factors(random, hb::size_of(spec, projection), ++rank % 4, 0.2, biased);
     }

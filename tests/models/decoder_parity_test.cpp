@@ -35,6 +35,8 @@ constexpr hb::DecoderSpec mistral = with(small, [](auto& s) { s.window = 4; });
 constexpr hb::DecoderSpec qwen2 = with(small, [](auto& s) { s.bias = s.tied = true; });
 constexpr hb::DecoderSpec qwen3 =
     with(small, [](auto& s) { s.head_width = 6, s.head_norm = s.tied = true, s.rope_base = 1e6; });
+constexpr hb::DecoderSpec qwen3_biased =
+    with(small, [](auto& s) { s.head_norm = s.bias = s.output_bias = true; });
 constexpr hb::DecoderSpec gemma = with(small, [](auto& s) {
   s.activation = Activation::gelu_tanh;
   s.head_width = 6, s.norm_shift = 1, s.embedding_scale = 4, s.window = 4;
@@ -106,10 +108,15 @@ hb::test::Worst parity(const std::string& name, hb::Isa isa) {
   return worst;
 }
 
-const std::vector<hb::test::ParityCase> cases = {{"llama", &parity<llama>},     {"llama3", &parity<llama3>},
-                                                 {"smollm2", &parity<smollm2>}, {"mistral", &parity<mistral>},
-                                                 {"qwen2", &parity<qwen2>},     {"qwen3", &parity<qwen3>},
-                                                 {"gemma2", &parity<gemma2>},   {"gemma3", &parity<gemma3>}};
+const std::vector<hb::test::ParityCase> cases = {{"llama", &parity<llama>},
+                                                 {"llama3", &parity<llama3>},
+                                                 {"smollm2", &parity<smollm2>},
+                                                 {"mistral", &parity<mistral>},
+                                                 {"qwen2", &parity<qwen2>},
+                                                 {"qwen3", &parity<qwen3>},
+                                                 {"qwen3_biased", &parity<qwen3_biased>},
+                                                 {"gemma2", &parity<gemma2>},
+                                                 {"gemma3", &parity<gemma3>}};
 
 }  // namespace
 

@@ -36,6 +36,7 @@ def cases():
     yield "qwen2", t.Qwen2Config(**SMALL, use_sliding_window=False, tie_word_embeddings=True)
     yield "qwen3", t.Qwen3Config(**SMALL, head_dim=6, rope_parameters=dict(rope_type="default", rope_theta=1000000.0),
                                  tie_word_embeddings=True)
+    yield "qwen3_biased", t.Qwen3Config(**SMALL, head_dim=4, attention_bias=True, tie_word_embeddings=False)
     yield "gemma2", t.Gemma2Config(**SMALL, head_dim=6, query_pre_attn_scalar=10, sliding_window=4, attn_logit_softcapping=2.0,
                                    final_logit_softcapping=3.0)
     yield "gemma3", t.Gemma3TextConfig(**SMALL | dict(num_hidden_layers=7), head_dim=6, query_pre_attn_scalar=5,

@@ -51,6 +51,7 @@ CASES = {
     "lr": Case(method="lr", blocks=1, axes="tokens", norm_first=True),
     "ll": Case(method="ll", rank=1, blocks=2, axes="layers", heads=4),
     "biased": Case(base="qwen2", rank=3, blocks=1),
+    "biased_output": Case(base="qwen3_biased", blocks=1),
     "couple": Case(blocks=0, couple_blocks=2),
     "linear": Case(kind="linear", blocks=3),
     "linear_gate": Case(kind="linear_gate", blocks=2, linear_bias=True),

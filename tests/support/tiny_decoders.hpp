@@ -21,4 +21,15 @@ inline constexpr DecoderSpec tiny_qwen2 = [] {
   return spec;
 }();
 
+inline constexpr DecoderSpec tiny_qwen3_biased = [] {
+  DecoderSpec spec = tiny_llama;
+  spec.epsilon = 1e-6, spec.head_norm = spec.bias = spec.output_bias = true;
+  return spec;
+}();
+
+/// Where one of them lies.
+constexpr const char* folder_of(const DecoderSpec& spec) {
+  return spec.output_bias ? "qwen3_biased" : spec.bias ? "qwen2" : "llama";
+}
+
 }  // namespace hyperblocks::test

@@ -48,6 +48,18 @@ TEST_CASE("turns are rendered as the templates render them") {
   }
 }
 
+TEST_CASE("spaces around Mistral's marks are the template's") {
+  for (const std::string end : {"", " "}) {
+    const auto chat = ChatTemplate::recognise(
+        "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ ' [INST] ' + "
+        "message['content'] + ' [/INST]" +
+        end + "' }}{% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}");
+    CHECK(chat.render(std::vector<Message>{{"user", "x"}}) == "<s> [INST] x [/INST]" + end);
+    CHECK(chat.render(std::vector<Message>{{"user", "x"}, {"assistant", "y"}},
+                      {.generation_prompt = false}) == "<s> [INST] x [/INST]" + end + "y</s>");
+  }
+}
+
 TEST_CASE("what is no known template is an error that shows its beginning") {
   for (const char* const text :
        {"", "{{ messages }}",

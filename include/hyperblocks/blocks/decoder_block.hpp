@@ -22,6 +22,7 @@ struct DecoderBlockSpec {
   bool output_norms = false;      ///< Gemma: a norm behind attention and MLP
   bool head_norm = false;         ///< Qwen3, Gemma 3
   bool bias = false;              ///< of q, k and v: Qwen2
+  bool output_bias = false;       ///< of o
   double attention_scale = 0;     ///< 0: 1 / sqrt(head_width)
   double attention_soft_cap = 0;  ///< Gemma 2: 50
   Index window = 0;               ///< sliding window; 0: none
@@ -40,6 +41,7 @@ struct DecoderBlockOf {
                               .kv_heads = spec.kv_heads,
                               .head_width = spec.head_width,
                               .bias = spec.bias,
+                              .output_bias = spec.output_bias,
                               .causal = true,
                               .window = spec.window,
                               .rotated = spec.width(),

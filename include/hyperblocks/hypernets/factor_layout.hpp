@@ -15,9 +15,7 @@ struct FactorLayout {
     Index a, b, bias, end;  ///< bias == end: there is none
   };
 
-  static constexpr bool has_bias(Projection projection) {
-    return base.bias && query_key_value.contains(projection);
-  }
+  static constexpr bool has_bias(Projection projection) { return biased(base).contains(projection); }
 
   static constexpr Place place(Projection projection) {
     Index at = 0;

@@ -77,9 +77,7 @@ struct Shine {
     return result;
   }
   using Network = M2p<m2p_spec(), Scalar, Device, Weights>;
-  using Meta =
-      Adapter<base, AdapterSpec{.rank = spec.meta_rank, .bias = base.bias ? query_key_value : no_linears},
-              Scalar, Device>;
+  using Meta = Adapter<base, AdapterSpec{.rank = spec.meta_rank, .bias = biased(base)}, Scalar, Device>;
   using Updates = typename Model::template Updates<const Scalar>;
 
   template <Role role>
@@ -305,7 +303,7 @@ struct Shine {
   static void scale(Device& device, ConstFactors from, Factors to) {
     const double root = std::sqrt(spec.scale);
     ops::scale<Scalar>(device, root, as_rows(from), as_rows(to));
-    if constexpr (base.bias)
+    if constexpr (base.bias || base.output_bias)
       for (Index run = 0; run < layers * from.extent(1); ++run)
         each_projection([&]<Projection projection>() {
           static constexpr auto place = Layout::place(projection);

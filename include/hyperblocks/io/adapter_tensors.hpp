@@ -146,13 +146,9 @@ inline std::vector<float> times(std::span<const float> numbers, double factor) {
   return products;
 }
 
-/// B with what the loader's scale leaves of its own, its rows (rank) followed by zeros up to `rank`.
-inline std::vector<float> scaled_b(const HostFactors& factors, Index rank, double loader) {
-  const std::vector<float> scaled = times(factors.b, factors.scale / loader);
-  std::vector<float> wide(static_cast<std::size_t>(factors.size.out * rank));
-  for (Index row = 0; row < factors.size.out; ++row)
-    std::copy_n(scaled.begin() + row * factors.rank, factors.rank, wide.begin() + row * rank);
-  return wide;
+/// B with what the loader's scale leaves of its own.
+inline std::vector<float> scaled_b(const HostFactors& factors, double loader) {
+  return times(factors.b, factors.scale / loader);
 }
 
 template <RealScalar To>

@@ -150,7 +150,7 @@ inline void refuse_unsupported(const GgufConfig& config) {
     return Error("not supported", place(file.name(), "split.count"), "a model in one file",
                  "a part of " + std::to_string(parts));
   });
-  for (const char* const tensor : {"blk.0.attn_output.bias", "blk.0.ffn_gate.bias", "blk.0.ffn_down.bias"})
+  for (const char* const tensor : {"blk.0.ffn_gate.bias", "blk.0.ffn_down.bias"})
     check(!file.contains(tensor),
           [&] { return Error("not supported", place(file.name(), tensor), "no bias there", "one"); });
 }
@@ -180,6 +180,7 @@ inline DecoderSpec decoder_spec_from_gguf(const GgufFile& file) {
   spec.epsilon = config.number("attention.layer_norm_rms_epsilon");
   spec.head_norm = config.architecture() == "qwen3" || config.architecture() == "gemma3";
   spec.bias = file.contains("blk.0.attn_q.bias");
+  spec.output_bias = file.contains("blk.0.attn_output.bias");
   spec.tied = !file.contains("output.weight");
   if (config.architecture().starts_with("gemma")) detail::read_gemma(config, spec);
   detail::read_rope(config, spec);

@@ -64,9 +64,15 @@ inline Activation config_activation(const JsonObject& config, const std::string&
               "silu, gelu, gelu_pytorch_tanh or relu", "'" + found + "'");
 }
 
+/// Whether q, k, v and o have a bias: what attention_bias means to these families, and nothing to the others.
+inline bool config_attention_bias(const JsonObject& config, const std::string& family) {
+  const bool knows = family == "llama" || family == "qwen3" || family.starts_with("gemma");
+  return knows && config.find<bool>("attention_bias").value_or(false);
+}
+
 /// What a Decoder cannot do, as far as a config may ask for it.
 inline void refuse_unsupported(const JsonObject& config) {
-  for (const char* const key : {"attention_bias", "mlp_bias", "use_bidirectional_attention"}) {
+  for (const char* const key : {"mlp_bias", "use_bidirectional_attention"}) {
     const bool wanted = config.contains(key) && config.fields().at(key) != false;
     check(!wanted,
           [&] { return Error("not supported", config.where(key), "false", config.fields().at(key).dump()); });
@@ -189,7 +195,8 @@ inline DecoderSpec spec_of_family(const JsonObject& config, const std::string& f
   spec.activation = config_activation(config, gemma ? "hidden_activation" : "hidden_act");
   spec.epsilon = config_number(config, "rms_norm_eps");
   spec.head_norm = family == "qwen3" || family == "gemma3_text";
-  spec.bias = family == "qwen2";
+  spec.output_bias = config_attention_bias(config, family);
+  spec.bias = family == "qwen2" || spec.output_bias;
   spec.tied = config.get<bool>("tie_word_embeddings");
   if (gemma) {
     make_gemma(spec);

@@ -158,7 +158,7 @@ inline void write_gguf_adapter(const std::filesystem::path& path, const HostAdap
     HostFactors plain = factors;
     plain.rank = std::max<Index>(factors.rank, 1);
     plain.a.resize(static_cast<std::size_t>(plain.rank * in));
-    plain.b = detail::scaled_b(factors, plain.rank, scale);
+    plain.b = detail::scaled_b(factors, scale);
     detail::permute_heads(plain, at.projection, options.architecture, options.heads, true, where);
     const std::string tensor = "blk." + std::to_string(at.layer) + "." +
                                std::string(detail::names_of(at.projection).gguf) + ".weight";

@@ -15,18 +15,18 @@ namespace hyperblocks {
 /// The sizes that a hypernetwork's base must have.
 struct HypernetBase {
   Index hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_width = 0, inner = 0;
-  bool bias = false;  ///< of q, k and v
+  bool bias = false;         ///< of q, k and v
+  bool output_bias = false;  ///< of o
 
   constexpr Index key_heads() const { return kv_heads; }
   constexpr Index width() const { return head_width; }
-  constexpr bool has_bias(Projection projection) const {
-    return bias && query_key_value.contains(projection);
-  }
+  constexpr bool has_bias(Projection projection) const { return biased(*this).contains(projection); }
   friend bool operator==(const HypernetBase&, const HypernetBase&) = default;
 };
 
 constexpr HypernetBase hypernet_base(const DecoderSpec& spec) {
-  return {spec.hidden, spec.layers, spec.heads, spec.key_heads(), spec.width(), spec.inner, spec.bias};
+  return {spec.hidden,  spec.layers, spec.heads, spec.key_heads(),
+          spec.width(), spec.inner,  spec.bias,  spec.output_bias};
 }
 
 template <>
@@ -94,6 +94,7 @@ requires(std::same_as<std::remove_cvref_t<Specs>, HypernetBase>&&...) constexpr 
   f("head_width", specs.head_width...);
   f("inner", specs.inner...);
   f("bias", specs.bias...);
+  f("output_bias", specs.output_bias...);
 }
 template <class F, class... Specs>
 requires(std::same_as<std::remove_cvref_t<Specs>, ShineSpec>&&...) constexpr void each_field(

@@ -369,11 +369,11 @@ struct PeftTensors {
             stored_numbers(numbers, options.dtype, place(where, module + name));
         stored[module + name] = {options.dtype, std::move(shape), bytes};
       };
-      std::vector<float> a = factors.a, c = times(factors.bias, 1 / scale);
-      a.resize(static_cast<std::size_t>(rank * in));
+      const HostFactors wide = padded(factors, rank);
+      std::vector<float> c = times(factors.bias, 1 / scale);
       c.resize(static_cast<std::size_t>(out));
-      add(".lora_A.weight", {rank, in}, a);
-      add(".lora_B.weight", {out, rank}, scaled_b(factors, rank, scale));
+      add(".lora_A.weight", {rank, in}, wide.a);
+      add(".lora_B.weight", {out, rank}, scaled_b(wide, scale));
       if (bias) add(".lora_B.bias", {out}, c);
     }
   }

@@ -29,6 +29,7 @@ inline nlohmann::ordered_json decoder_config(const DecoderSpec& spec) {
                                    {"hidden_act", "silu"},
                                    {"rms_norm_eps", spec.epsilon},
                                    {"rope_theta", spec.rope_base},
+                                   {"attention_bias", spec.bias},
                                    {"tie_word_embeddings", spec.tied}};
   DecoderSpec told = spec;
   told.kv_heads = spec.key_heads(), told.head_width = spec.width();

@@ -25,6 +25,14 @@ inline constexpr Targets query_and_value{
 inline constexpr Targets query_key_value{.output = false, .gate = false, .up = false, .down = false};
 inline constexpr Targets no_linears{false, false, false, false, false, false, false};
 
+/// Which linears of a model have a bias.
+template <class Base>
+constexpr Targets biased(const Base& base) {
+  Targets targets = base.bias ? query_key_value : no_linears;
+  targets.output = base.output_bias;
+  return targets;
+}
+
 struct AdapterSpec {
   Index rank = dyn;  ///< of every linear; dyn: told at run time, each linear's own, some without factors
   Targets targets = {};

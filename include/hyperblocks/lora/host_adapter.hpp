@@ -4,6 +4,7 @@
 // and compressed. To be applied it becomes an Adapter of a decoder's type: adapter.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <compare>
@@ -103,6 +104,18 @@ inline std::string shown(double number) {
   return text.data();
 }
 }  // namespace detail
+
+/// The same with zeros behind its A and B, up to a rank.
+inline HostFactors padded(HostFactors factors, Index rank) {
+  if (rank <= factors.rank) return factors;
+  const auto& [in, out] = factors.size;
+  std::vector<float> b(static_cast<std::size_t>(out * rank));
+  for (Index row = 0; row < out; ++row)
+    std::copy_n(factors.b.begin() + row * factors.rank, factors.rank, b.begin() + row * rank);
+  factors.a.resize(static_cast<std::size_t>(rank * in));
+  factors.b = std::move(b), factors.rank = rank;
+  return factors;
+}
 
 /// That the numbers are as many as sizes and rank say; `where` names the linear.
 inline void check_factors(const HostFactors& factors, const std::string& where) {

@@ -29,6 +29,7 @@ constexpr DecoderBlockSpec layer_spec(const DecoderSpec& spec) {
           .output_norms = spec.output_norms,
           .head_norm = spec.head_norm,
           .bias = spec.bias,
+          .output_bias = spec.output_bias,
           .attention_scale = spec.attention_scale,
           .attention_soft_cap = spec.attention_soft_cap};
 }

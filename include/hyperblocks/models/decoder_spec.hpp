@@ -24,6 +24,7 @@ struct DecoderSpec {
   bool output_norms = false;      ///< Gemma: a norm behind attention and MLP
   bool head_norm = false;         ///< Qwen3, Gemma 3: norms of q's and k's heads
   bool bias = false;              ///< of q, k and v: Qwen2
+  bool output_bias = false;       ///< of o, where a config.json says attention_bias
   bool tied = false;              ///< the logits come from the embedding's matrix
   double embedding_scale = 1;     ///< Gemma: sqrt(hidden)
   double attention_scale = 0;     ///< 0: 1 / sqrt(head_width)
@@ -62,6 +63,7 @@ requires(std::same_as<Specs, DecoderSpec>&&...) constexpr void each_field(F f, c
   f("output_norms", specs.output_norms...);
   f("head_norm", specs.head_norm...);
   f("bias", specs.bias...);
+  f("output_bias", specs.output_bias...);
   f("tied", specs.tied...);
   f("embedding_scale", specs.embedding_scale...);
   f("attention_scale", specs.attention_scale...);

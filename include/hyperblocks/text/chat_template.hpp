@@ -205,7 +205,7 @@ class ChatTemplate {
     };
     instructions_ = {};
     instructions_.open = literal(R"( ?\[INST\] ?)");
-    instructions_.close = literal(R"( ?\[/INST\])");
+    instructions_.close = literal(R"( ?\[/INST\] ?)");
     const std::string answer = found(
         source,
         R"((['"] ['"]\s*\+\s*)?message(\.content|\[['"]content['"]\])(\s*\|\s*trim)?\s*(\+\s*['"] ['"]\s*)?)"
