@@ -36,16 +36,15 @@ class Conversation {
       const Tokens own = tokenizer_.encode(text, true);
       all.insert(all.end(), own.begin(), own.end());
     }
-    if (most > 0 && std::ssize(all) > most) all.resize(static_cast<std::size_t>(most));
-    return all;
+    return cut(std::move(all), most);
   }
 
   /// DocToLora: in a turn of their own, in pieces of at most so many tokens, as many as count(tokens) says.
   template <class Count>
-  std::vector<Tokens> in_pieces(std::span<const std::string> texts, Count count) const {
+  std::vector<Tokens> in_pieces(std::span<const std::string> texts, Index most, Count count) const {
     std::string joined;
     for (const std::string& text : texts) joined += (joined.empty() ? "" : "\n\n") + text;
-    const Tokens ids = tokenizer_.encode(before_ + joined + behind_, false);
+    const Tokens ids = cut(tokenizer_.encode(before_ + joined + behind_, false), most);
     const auto wanted = static_cast<Index>(count(std::ssize(ids)));
     return pieces(ids, {.most = (std::ssize(ids) + wanted - 1) / wanted,
                         .prefix = tokenizer_.encode(before_, false),
@@ -88,6 +87,11 @@ class Conversation {
   }
 
  private:
+  static Tokens cut(Tokens all, Index most) {
+    if (most > 0 && std::ssize(all) > most) all.resize(static_cast<std::size_t>(most));
+    return all;
+  }
+
   std::int32_t end_of_text() const { return tokenizer_.id_of("<|endoftext|>").value_or(ends_.front()); }
 
   /// With all that the template puts behind an answer.

@@ -17,6 +17,8 @@ struct Known {
   std::string way;
   Score score = {};
   Cost cost = {};  ///< of a document
+  Index known = 0;
+  std::string refused = {};  ///< why other documents could not be; what is asked about them counts as wrong
 };
 
 /// `params` may be nullptr: without the hypernetwork.
@@ -31,13 +33,22 @@ std::vector<Known> evaluated(Cpu& cpu, const System& system, const typename Syst
   std::vector<Known> rows;
   const auto add = [&](const char* name, const auto& way) {
     Known& row = rows.emplace_back(name);
-    for (Index i = 0; i < plan.documents; ++i) {
+    for (Index i = 0; i < examples.tested(); ++i) {
       const Example example = examples.asked(static_cast<std::uint64_t>(i));
-      row.score += score_of(cpu, setting, way, Group(&example, 1), &row.cost);
+      try {
+        row.score += score_of(cpu, setting, way, Group(&example, 1), &row.cost);
+        ++row.known;
+      } catch (const Error& error) {  // one that is too long, or from which nothing can be learnt
+        row.score.all += std::ssize(example.questions);
+        row.refused = error.what();
+      }
     }
-    row.cost.seconds /= static_cast<double>(plan.documents),
-        row.cost.bytes /= static_cast<double>(plan.documents);
+    const auto known = static_cast<double>(std::max<Index>(1, row.known));
+    row.cost.seconds /= known, row.cost.bytes /= known;
     std::fprintf(stderr, "%s: %td of %td right\n", name, row.score.right, row.score.all);
+    if (!row.refused.empty())
+      std::fprintf(stderr, "  %td of %td documents could not be known: %s\n", examples.tested() - row.known,
+                   examples.tested(), row.refused.c_str());
   };
   const TuningOptions tuning{.steps = plan.steps, .rate = plan.rate, .seed = plan.seed};
   const auto tune = [&](const char* name, auto lessons) {
@@ -106,6 +117,7 @@ inline void write_evaluation(const std::filesystem::path& file, const std::vecto
                     {"asked", row.score.all},
                     {"seconds", row.cost.seconds},
                     {"bytes", row.cost.bytes}});
+    if (!row.refused.empty()) json.back()["refused"] = row.refused;
   }
   write_json(file, json);
 }

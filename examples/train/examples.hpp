@@ -55,6 +55,10 @@ class Examples {
   }
   /// Of a file; 0: there is no end to them.
   std::size_t count() const { return examples_.size(); }
+  /// How many a test asks about: no document of a file twice.
+  Index tested() const {
+    return count() == 0 ? plan_.documents : std::min(plan_.documents, static_cast<Index>(count()));
+  }
 
   Example trained(std::uint64_t number) const {
     return sources_.empty() ? examples_[order_.at(number)] : made_up(Random::of(plan_.seed, number), false);
@@ -122,6 +126,8 @@ class Examples {
     const auto fields = parse_json(std::as_bytes(std::span(line)), where);
     const JsonObject json(fields, where);
     Example example{json.get<std::string>("context"), {}};
+    check(example.document.find_first_not_of(" \t\r\n") != std::string::npos,
+          [&] { return Error("an empty document", json.where("context"), "a word or more", "none"); });
     if (json.contains("adapter")) example.adapter = json.get<std::string>("adapter");
     if (!json.contains("questions")) return example;  // pretraining asks nothing
     const auto& questions = json.fields().at("questions");

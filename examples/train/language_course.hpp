@@ -24,6 +24,13 @@ struct LanguageCourse {
   const Conversation& conversation;
   typename Model::Rotaries rotary;
 
+  LessonOptions options() const {
+    return {.label_smoothing = plan.label_smoothing,
+            .noise = plan.noise,
+            .seed = plan.seed,
+            .recompute = plan.recompute};
+  }
+
   Learned learn(Cpu& cpu, const Params& params, std::uint64_t number, Gradients& gradients,
                 Write write) const {
     std::vector<Lesson> lessons;
@@ -34,8 +41,7 @@ struct LanguageCourse {
     }
     weigh(lessons, MeanOver::lessons);
     const LessonBatch<Cpu> batch(cpu, lessons);
-    const double loss =
-        Lessons<Model>{params, rotary, batch, {.recompute = plan.recompute}}.learn(cpu, {}, gradients, write);
+    const double loss = Lessons<Model>{params, rotary, batch, options()}.learn(cpu, {}, gradients, write);
     return {loss, batch.ids().size()};
   }
 };

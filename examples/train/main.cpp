@@ -43,6 +43,14 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   file.commit();
 }
 
+/// A copy that is whole or not there.
+void copy_whole(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const hb::MappedFile file(from);
+  hb::AtomicFile copy(to);
+  copy.write(file.bytes());
+  copy.commit();
+}
+
 /// A tokenizer for the texts, if the folder has none.
 void make_tokenizer(const Plan& plan, const Examples& examples) {
   const std::filesystem::path folder = plan.base;
@@ -108,7 +116,7 @@ void train_language(const Run& run) {
         hb::save_decoder<Model>(run.cpu, trained, run.plan.out);
         const std::filesystem::path from = run.plan.base, to = run.plan.out;
         for (const char* const name : {"tokenizer.json", "tokenizer_config.json"})
-          if (!hb::is_there(to / name)) std::filesystem::copy_file(from / name, to / name);
+          if (!hb::is_there(to / name)) copy_whole(from / name, to / name);
       });
 }
 
@@ -217,14 +225,20 @@ void train_lora(const Run& run) {
     return topics;
   };
   hb::Random random(plan.seed);
-  Lora::Params params(cpu);
-  Lora::Params::initialise(cpu, params, random, 1 / std::sqrt(3. * train_base.hidden));
+  const auto start = [&] {
+    if (!run.plan.start.empty()) {
+      const hb::AdapterBase base(run.plan.base);
+      return Lora::Params(run.cpu, hb::read_adapter(run.plan.start, &base), run.plan.start);
+    }
+    Lora::Params params(run.cpu);
+    Lora::Params::initialise(run.cpu, params, random, 1 / std::sqrt(3. * train_base.hidden));
+    return params;
+  };
   const Writer writer;
   const hb::TeachingCourse<Writer, decltype(pose)> course{writer, frozen.model, frozen.positions, pose,
                                                           teaching_options(plan)};
   run_training(
-      cpu, plan, peers, course, std::move(params),
-      [](const auto&) { return std::optional<hb::example::Score>(); },
+      cpu, plan, peers, course, start(), [](const auto&) { return std::optional<hb::example::Score>(); },
       [&](const auto& trained) {
         hb::write_adapter(std::filesystem::path(run.plan.out), trained.to_host(run.cpu),
                           hb::AdapterBase(run.plan.base).options());
@@ -238,7 +252,10 @@ void evaluate(const Run& run) {
   const std::filesystem::path out = run.plan.out;
   std::optional<Net::Params> params;
   const bool map = run.plan.pipeline == "needle-map";
-  if (map || hb::is_there(out / "hypernet.json")) params = hb::loaded_hypernet<Net>(run.cpu, out);
+  if (map || hb::is_there(out / "hypernet.json"))
+    params = hb::loaded_hypernet<Net>(run.cpu, out);
+  else
+    std::cerr << "note: no hypernet.json in " << run.plan.out << ": without a hypernetwork\n";
   hb::make_folder(out);
   if (map) {
     const hb::example::NeedleMap<System> needles{run.cpu, system, *params};

@@ -55,9 +55,13 @@ inline void add_options(CLI::App& app, Plan& plan) {
   number("--floor", plan.floor, "the rate at the end");
   number("--decay", plan.decay, "of weights; norms, biases and memory tokens have none");
   number("--clip", plan.clip, "the largest norm of a gradient; 0: any");
-  number("--beta2", plan.beta2, "AdamW's second");
-  number("--label-smoothing", plan.label_smoothing, "of the cross entropy");
-  number("--noise", plan.noise, "NEFTune's alpha");
+  app.add_option("--beta2", plan.beta2, "AdamW's second")
+      ->check(CLI::Range(0.0, 0.999999))
+      ->capture_default_str();
+  app.add_option("--label-smoothing", plan.label_smoothing, "of the cross entropy")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  number("--noise", plan.noise, "NEFTune's alpha, on the embeddings of a frozen base");
   number("--l1", plan.l1, "on the factors");
   number("--l2", plan.l2, "on the factors");
   number("--plain-l1", plan.plain_l1, "SHINE: on what it writes before the scale");

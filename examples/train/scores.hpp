@@ -54,7 +54,7 @@ Score score_of(Cpu& cpu, const Setting<Model>& setting, const Way& way, std::spa
 template <class Model, class Way>
 Score held_out_score(Cpu& cpu, const Setting<Model>& setting, const Way& way, const Examples& examples) {
   Score score;
-  for (Index i = 0; i < setting.plan.documents; ++i) {
+  for (Index i = 0; i < examples.tested(); ++i) {
     const Example example = examples.asked(static_cast<std::uint64_t>(i));
     score += score_of(cpu, setting, way, std::span(&example, 1));
   }

@@ -13,6 +13,16 @@
 
 namespace hyperblocks::example {
 
+/// That the base has a position for each token of a document, and for what a system puts behind them.
+template <class Model>
+void check_readable(const Tokens& document, Index behind) {
+  const Index most = Model::spec.positions - behind, size = std::ssize(document);
+  check(size > 0 && size <= most, [&] {
+    return Error("a document that the base cannot read at once", "its " + std::to_string(size) + " tokens",
+                 "1 to " + std::to_string(most) + " (--context N, or smaller pieces)", std::to_string(size));
+  });
+}
+
 /// initial(cpu, random): the parameters that a training begins with. read(cpu, texts, random): texts as the
 /// document that it takes; where chance may decide anything of it, `random` does in training and nothing does
 /// in tests. mean: over what its loss is one.
@@ -37,7 +47,9 @@ struct System<Model, spec, context> : ShineWriter<Shine<Model, spec>> {
   }
 
   Tokens read(Cpu&, std::span<const std::string> texts, Random*) const {
-    return setting.conversation.documents(texts, setting.plan.context);
+    const Tokens document = setting.conversation.documents(texts, setting.plan.context);
+    check_readable<Model>(document, Writer::Net::memory_tokens);
+    return document;
   }
 };
 
@@ -53,11 +65,14 @@ struct System<Model, spec, context> : DocToLoraWriter<DocToLora<Model, spec>, Co
   static typename Net::Params initial(Cpu& cpu, Random& random) { return initialised<Net>(cpu, random); }
 
   std::vector<Tokens> read(Cpu&, std::span<const std::string> texts, Random* random) const {
-    return setting.conversation.in_pieces(texts, [&](Index tokens) {
+    const auto count = [&](Index tokens) {
       const Index piece = setting.plan.piece;
       const bool by_chance = random != nullptr && setting.plan.random_pieces;
       return by_chance ? random_piece_count(*random, tokens) : (tokens + piece - 1) / piece;
-    });
+    };
+    auto pieces = setting.conversation.in_pieces(texts, setting.plan.context, count);
+    for (const Tokens& piece : pieces) check_readable<Model>(piece, 0);
+    return pieces;
   }
 };
 
@@ -81,10 +96,12 @@ struct System<Model, spec, context> : TextToLoraWriter<TextToLora<Model, spec>> 
 
  private:
   static constexpr std::size_t most_known = 1 << 16;
+  static constexpr Index most = Model::spec.positions;
 
   std::vector<float> embedding(Cpu& cpu, const std::string& text) const {
     return embed<Model>(cpu, setting.model, setting.positions,
-                        setting.conversation.description(text, Model::spec.positions),
+                        setting.conversation.description(
+                            text, setting.plan.context > 0 ? std::min(setting.plan.context, most) : most),
                         {.pooling = Pooling::last});
   }
 
