@@ -4,17 +4,23 @@
 #   {"name", "family", "seed", what the exam found, "loss": [[step, loss, seconds]...]}, or {"name", "failed": sentence}
 import argparse
 import copy
+import datetime
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+CALLER = pathlib.Path(os.environ.get("CALLER", "."))  # where paths on the command line begin
 BASELINES = {"nothing": "no context", "in-context": "document in the context", "tuned-on-document": "LoRA tuned on the document (LIFT)",
              "tuned-on-questions": "LoRA tuned on questions", "distilled": "context distilled"}
+
+KINDS = ("loss", "longest needle", "facts", "facts, in new words", "what is not said", "facts, 2 documents", "facts, 4 documents", "tasks")
 
 
 def stop(sentence):
@@ -48,6 +54,9 @@ def base_of(folder):
             stop(f"no base: {path.parent} has no model.safetensors")
     except (OSError, json.JSONDecodeError) as error:
         stop(f"no base: {path}: {error}")
+    for key in ("num_attention_heads", "hidden_size", "num_hidden_layers", "intermediate_size"):
+        if not isinstance(config.get(key), int):
+            stop(f"no base: {path}: '{key}' is no number")
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     return {"hidden": hidden, "layers": config["num_hidden_layers"], "heads": heads,
             "kv_heads": config.get("num_key_value_heads", heads), "head_width": config.get("head_dim", hidden // heads),
@@ -144,10 +153,11 @@ def build(plan, entries, out):
         configured = subprocess.run(
             ["cmake", "-S", ROOT / "bench/compare", "-B", folder, "-G", "Ninja", f"-DHYPERBLOCKS_COMPARE={out}/programs.cmake",
              f"-DHYPERBLOCKS_BASE_CONFIG={ROOT / plan['base']}"], stdout=file, stderr=file)
-        if configured.returncode == 0:
-            subprocess.run(["cmake", "--build", folder, "--", "-k", "0"], stdout=file, stderr=file)
-    if configured.returncode != 0:
-        stop(f"the programs cannot be configured: {log}")
+        if configured.returncode != 0:
+            stop(f"the programs cannot be configured: {log}")
+        for program in ("baselines", *(entry["program"] for entry in entries)):
+            (folder / program).unlink(missing_ok=True)  # what is there behind the build has been built by it
+        subprocess.run(["cmake", "--build", folder, "--", "-k", "0"], stdout=file, stderr=file)
     text = log.read_text()
     failed = {}
     for entry in entries:
@@ -156,7 +166,26 @@ def build(plan, entries, out):
             failed[entry["name"]] = sentence or "it does not compile"
     if not (folder / "baselines").exists():
         stop(f"the baselines do not compile: {log}")
+    for entry in entries:
+        made_of(entry, out).write_text(what_it_is(entry))
     return failed
+
+
+def what_it_is(entry):
+    """All that a program is compiled of besides the library."""
+    return json.dumps([entry.get("hypernet"), entry.get("type"), header_of(entry).read_text() if "header" in entry else ""])
+
+
+def made_of(entry, out):
+    return out / "build" / f"{entry['program']}.made_of"
+
+
+def not_built(entry, out):
+    """Why a program that is there, or not, is none of this plan's; else None."""
+    if not (out / "build" / entry["program"]).exists():
+        return "it has no program: --build makes it"
+    same = made_of(entry, out).exists() and made_of(entry, out).read_text() == what_it_is(entry)
+    return None if same else "its program is of something else: --build makes it again"
 
 
 def sentence_about(name, log):
@@ -191,9 +220,8 @@ def runs_of(plan, entries, out, failed):
         for entry in entries:
             if entry["name"] in failed:
                 continue
-            what = [entry.get("hypernet"), entry.get("type"), header_of(entry).read_text() if "header" in entry else ""]
             add(entry["name"], entry["family"], seed, [entry["program"]],
-                {**common, "evaluate-every": 0, "report-every": 10, **budget, **entry.get("options", {}), "seed": seed}, what)
+                {**common, "evaluate-every": 0, "report-every": 10, **budget, **entry.get("options", {}), "seed": seed}, what_it_is(entry))
     return runs
 
 
@@ -206,10 +234,30 @@ def run_all(runs):
         print(f"[{number + 1} of {len(mine)}] {run['name']}, seed {run['seed']}", flush=True)
         run["folder"].mkdir(parents=True, exist_ok=True)
         with open(run["folder"] / "run.log", "a") as log:
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                print("    another process is at it")
+                continue
+            begin = log.tell()
+            if size > 1:
+                (run["folder"] / "beside").write_text(str(size))
             code = subprocess.run(run["command"], stdout=log, stderr=log).returncode
-        if code != 0:
-            lines = (run["folder"] / "run.log").read_text().strip().splitlines()
-            print(f"    failed: {lines[-1] if lines else code}", flush=True)
+        failed = run["folder"] / "failed"
+        if code == 0:
+            failed.unlink(missing_ok=True)
+            continue
+        failed.write_text(failure(code, (run["folder"] / "run.log").read_bytes()[begin:].decode(errors="replace")))
+        print(f"    failed: {failed.read_text()}", flush=True)
+
+
+def failure(code, said):
+    """Why a program ended, in a sentence: its own, or the signal that ended it."""
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    lines = [line for line in said.strip().splitlines() if line != "Run with --help for more information."]
+    own = [line for line in lines if line.startswith("hyperblocks: ")]
+    return (own or lines or [f"ended with code {code}"])[-1]
 
 
 def losses(folder):
@@ -232,7 +280,9 @@ def losses(folder):
 
 def collect(plan, entries, runs, failed, out):
     """One line for each run, whole or not at all."""
-    lines = [{"plan": {key: plan.get(key) for key in ("title", "base", "options", "budget", "tuning", "claims")}}]
+    ends = [result.stat().st_mtime for result in (run["folder"] / "result.json" for run in runs) if result.exists()]
+    date = datetime.date.fromtimestamp(max(ends)).isoformat() if ends else None
+    lines = [{"plan": {**{key: plan.get(key) for key in ("title", "base", "options", "budget", "tuning", "claims")}, "date": date}}]
     for entry in entries:
         if entry["name"] in failed:
             lines.append({"name": entry["name"], "family": entry["family"], "failed": failed[entry["name"]]})
@@ -242,10 +292,12 @@ def collect(plan, entries, runs, failed, out):
         result = run["folder"] / "result.json"
         if result.exists():
             line |= {**json.loads(result.read_text()), "seed": run["seed"], "loss": losses(run["folder"])}
+            if (run["folder"] / "beside").exists():
+                line["beside"] = int((run["folder"] / "beside").read_text())
+        elif (run["folder"] / "failed").exists():
+            line["failed"] = (run["folder"] / "failed").read_text()
         else:
-            log = run["folder"] / "run.log"
-            said = log.read_text().strip().splitlines() if log.exists() else []
-            line["failed"] = said[-1] if said else "not run yet"
+            line["waiting"] = True
         lines.append(line)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (out / "results.jsonl.part").write_text(text)
@@ -265,6 +317,49 @@ def kernels(out):
     return ["--kernels", measured]
 
 
+def check_plan(plan, path):
+    """What a plan has to have, before hours are spent on it."""
+    kinds = {"title": str, "base": str, "options": dict, "budget": dict, "seeds": list, "tuning": dict, "baselines": list,
+             "architectures": list, "claims": list}
+    if not isinstance(plan, dict):
+        stop(f"{path}: expected an object, found {type(plan).__name__}")
+    check_keys(plan, kinds, str(path))
+    for needed in ("base", "budget", "architectures"):
+        if needed not in plan:
+            stop(f"{path}: '{needed}' is missing")
+    for key, value in plan.items():
+        if not isinstance(value, kinds[key]):
+            stop(f"{path}: '{key}': expected {kinds[key].__name__}, found {json.dumps(value)[:60]}")
+    check_keys(plan["budget"], {"steps", "tokens", "seconds"}, f"{path}: budget")
+    if len(plan["budget"]) != 1:
+        stop(f"{path}: a budget is one of steps, tokens and seconds, found {json.dumps(plan['budget'])}")
+    if not all(isinstance(seed, int) for seed in plan.get("seeds", [])):
+        stop(f"{path}: 'seeds' are whole numbers, found {json.dumps(plan['seeds'])}")
+    for name in plan.get("baselines", []):
+        if name not in BASELINES:
+            stop(f"{path}: no baseline is called '{name}'; there are {', '.join(BASELINES)}")
+    for entry in plan["architectures"]:
+        about = entry.get("about", [])
+        if not isinstance(about, list) or not all(isinstance(step, list) and len(step) == 2 for step in about):
+            stop(f"{path}: '{entry.get('name')}': 'about' is a list of [what it is, what comes out of it]")
+        each = entry.get("each", {})
+        if not isinstance(each, dict) or not all(isinstance(values, list) for values in each.values()):
+            stop(f"{path}: '{entry.get('like')}': 'each' has a list of values for each field")
+
+
+def check_claims(plan, entries, path):
+    names = {entry["name"] for entry in entries} | set(BASELINES.values())
+    for claim in plan.get("claims", []):
+        check_keys(claim, {"claim", "better", "than", "at_least", "by"}, f"{path}: claims")
+        if "claim" not in claim or "better" not in claim or ("than" in claim) == ("at_least" in claim):
+            stop(f"{path}: a claim has claim, better, and than or at_least, found {json.dumps(claim)}")
+        for name in (claim["better"], claim.get("than", claim["better"])):
+            if name not in names:
+                stop(f"{path}: a claim about '{name}', which the plan does not have")
+        if claim.get("by", "loss") not in KINDS:
+            stop(f"{path}: a claim by '{claim['by']}'; there are {', '.join(KINDS)}")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tools/compare", description="Compares architectures of hypernetworks.")
     parser.add_argument("--quick", action="store_true", help="bench/compare/quick.json")
@@ -275,31 +370,30 @@ def main():
     parser.add_argument("--run", action="store_true", help="only the runs, of programs that are built")
     parser.add_argument("--no-report", action="store_true", help="results.jsonl alone")
     options = parser.parse_args()
-    path = pathlib.Path(options.plan) if options.plan else ROOT / "bench/compare" / ("quick.json" if options.quick else "full.json")
+    path = CALLER / options.plan if options.plan else ROOT / "bench/compare" / ("quick.json" if options.quick else "full.json")
     try:
         plan = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
         stop(f"{path}: {error}")
-    for needed in ("base", "budget", "architectures"):
-        if needed not in plan:
-            stop(f"{path}: '{needed}' is missing")
-    check_keys(plan, {"title", "base", "options", "budget", "seeds", "tuning", "baselines", "architectures", "claims"}, str(path))
-    check_keys(plan["budget"], {"steps", "tokens", "seconds"}, f"{path}: budget")
-    for name in plan.get("baselines", []):
-        if name not in BASELINES:
-            stop(f"{path}: no baseline is called '{name}'; there are {', '.join(BASELINES)}")
-    out = pathlib.Path(options.out or ROOT / "build/compare" / path.stem).resolve()
+    check_plan(plan, path)
+    out = (CALLER / options.out if options.out else ROOT / "build/compare" / path.stem).resolve()
     out.mkdir(parents=True, exist_ok=True)
     entries = architectures_of(plan)
+    check_claims(plan, entries, path)
     for own in options.own:
         header, _, kind = own.partition(":")
         if not header or not kind:
             stop(f"--with {own}: expected HEADER:TYPE")
-        if not pathlib.Path(header).is_file():
+        if not (CALLER / header).is_file():
             stop(f"--with {own}: there is no header {header}")
-        entries.append({"name": kind, "family": kind, "program": slug(kind), "header": str(pathlib.Path(header).resolve()), "type": kind})
+        if slug(kind) in (slug(entry["name"]) for entry in entries):
+            stop(f"--with {own}: the plan has an architecture '{kind}' already")
+        entries.append({"name": kind, "family": kind, "program": slug(kind), "header": str((CALLER / header).resolve()), "type": kind})
     base_of(plan["base"])
-    failed = {} if options.run else build(plan, entries, out)
+    if options.run:
+        failed = {entry["name"]: why for entry in entries if (why := not_built(entry, out))}
+    else:
+        failed = build(plan, entries, out)
     for name, sentence in failed.items():
         print(f"{name}: left out: {sentence}")
     if options.build:
@@ -313,7 +407,7 @@ def main():
     collect(plan, entries, runs, failed, out)
     print(out / "results.jsonl")
     if not options.no_report:
-        subprocess.run([ROOT / "tools/report", out / "results.jsonl", "--out", out / "report.html", *kernels(out)], check=True)
+        sys.exit(subprocess.run([ROOT / "tools/report", out / "results.jsonl", "--out", out / "report.html", *kernels(out)]).returncode)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 import datetime
 import html
 import json
+import math
+import os
 import pathlib
 import re
 import statistics
@@ -16,9 +18,12 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 HERE = pathlib.Path(__file__).resolve().parent
+CALLER = pathlib.Path(os.environ.get("CALLER", "."))  # where paths on the command line begin
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#6a3d9a", "#b2182b", "#4d4d4d"]
-DASHES = ["solid", "dash", "dot", "dashdot"]
-SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x"]
+DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"]
+PATTERNS = ["", "/", ".", "x", "-", "|", "+", "\\"]
+SYMBOLS = ["circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x", "pentagon", "triangle-down", "bowtie", "hourglass",
+           "circle-open", "square-open", "diamond-open", "triangle-up-open", "star-open", "hexagon-open", "pentagon-open"]
 
 
 def stop(sentence):
@@ -29,12 +34,26 @@ def middle(values):
     return statistics.median(values) if values else None
 
 
+def finite(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def words(text):
+    """As Plotly takes names and labels, which are HTML to it."""
+    return html.escape(str(text)).replace("%{", "% {")
+
+
 class Entry:
     """An architecture or baseline, with its runs."""
 
     def __init__(self, name, family):
-        self.name, self.family, self.runs, self.failed = name, family, [], []
+        self.name, self.family, self.runs, self.failed, self.diverged, self.waiting = name, family, [], [], [], 0
         self.about = None
+
+    @property
+    def begun(self):
+        """How many of its runs ended, in whichever way."""
+        return len(self.runs) + len(self.failed) + len(self.diverged)
 
     def share(self, kind):
         """Of each run the percentage of right answers; runs that could not be asked have none."""
@@ -65,10 +84,19 @@ class Entry:
         return dict(sorted(rows.items()))
 
     def of(self, field):
-        return [run[field] for run in self.runs if field in run]
+        """A figure of each run; of one that was taken several times the middle."""
+        values = [run.get(field) for run in self.runs]
+        values = [value.get("median") if isinstance(value, dict) else value for value in values]
+        return [value for value in values if finite(value)]
 
     def last_losses(self):
-        return [statistics.mean(loss for _, loss, _ in run["loss"][-5:]) for run in self.runs if run.get("loss")]
+        ends = [[loss for _, loss, _ in run.get("loss", [])[-5:] if finite(loss)] for run in self.runs]
+        return [statistics.mean(losses) for losses in ends if losses]
+
+    def interference(self):
+        """How much more surprising other texts are under an adapter, of each run."""
+        pairs = [(run["perplexity"].get("with"), run["perplexity"].get("without")) for run in self.runs if run.get("perplexity")]
+        return [changed / plain for changed, plain in pairs if finite(changed) and finite(plain)]
 
 
 def read(path):
@@ -83,17 +111,19 @@ def read(path):
             run = json.loads(line)
         except json.JSONDecodeError as error:
             stop(f"{path}: line {number}: {error}")
+        if not isinstance(run, dict) or ("plan" not in run and "name" not in run):
+            stop(f"{path}: line {number}: expected an object with a plan or a name")
         if "plan" in run:
             plan = run["plan"]
             continue
-        if "name" not in run:
-            stop(f"{path}: line {number}: no name")
         entry = entries.setdefault(run["name"], Entry(run["name"], run.get("family", run["name"])))
         entry.about = entry.about or run.get("about")
-        if "failed" in run:
+        if "waiting" in run:
+            entry.waiting += 1
+        elif "failed" in run:
             entry.failed.append(run["failed"])
         elif "diverged" in run:
-            entry.failed.append(f"diverged at {run['diverged']} (seed {run['seed']})")
+            entry.diverged.append(f"diverged at {run['diverged']} (seed {run['seed']})")
         else:
             entry.runs.append(run)
     if not any(entry.runs for entry in entries.values()):
@@ -112,7 +142,8 @@ class Looks:
             number = seen.get(entry.family, 0)
             seen[entry.family] = number + 1
             colour = "#7f7f7f" if entry.family == "baseline" else COLOURS[families.index(entry.family) % len(COLOURS)]
-            self.of[entry.name] = {"colour": colour, "dash": DASHES[number % len(DASHES)], "symbol": SYMBOLS[number % len(SYMBOLS)]}
+            self.of[entry.name] = {"colour": colour, "dash": DASHES[number % len(DASHES)], "symbol": SYMBOLS[number % len(SYMBOLS)],
+                                   "pattern": PATTERNS[number % len(PATTERNS)]}
 
     def line(self, entry):
         look = self.of[entry.name]
@@ -134,8 +165,8 @@ def curve(entry, looks, points, hover):
     several = any(up or down for _, up, down in centres)
     bars = {"type": "data", "array": [up for _, up, _ in centres], "arrayminus": [down for _, _, down in centres],
             "thickness": 1, "width": 3} if several else None
-    return go.Scatter(x=list(points), y=[centre for centre, _, _ in centres], error_y=bars, name=entry.name, mode="lines+markers",
-                      line=looks.line(entry), marker=looks.marker(entry, 7), hovertemplate=hover + f"<extra>{entry.name}</extra>")
+    return go.Scatter(x=list(points), y=[centre for centre, _, _ in centres], error_y=bars, name=words(entry.name), mode="lines+markers",
+                      line=looks.line(entry), marker=looks.marker(entry, 7), hovertemplate=hover + f"<extra>{words(entry.name)}</extra>")
 
 
 def accuracy(entries, looks, kinds):
@@ -146,11 +177,11 @@ def accuracy(entries, looks, kinds):
             continue
         centres = [spread(values) if values else (None, 0, 0) for values in shares]
         look = looks.of[entry.name]
-        figure.add_bar(x=kinds, y=[centre for centre, _, _ in centres], name=entry.name, marker_color=look["colour"],
-                       marker_pattern_shape=["", "/", ".", "x"][DASHES.index(look["dash"])],
+        figure.add_bar(x=kinds, y=[centre for centre, _, _ in centres], name=words(entry.name), marker_color=look["colour"],
+                       marker_pattern_shape=look["pattern"],
                        error_y={"type": "data", "array": [up for _, up, _ in centres], "arrayminus": [down for _, _, down in centres],
                                 "visible": any(up or down for _, up, down in centres), "thickness": 1},
-                       hovertemplate="%{x}: %{y:.1f} %<extra>" + entry.name + "</extra>")
+                       hovertemplate="%{x}: %{y:.1f} %<extra>" + words(entry.name) + "</extra>")
     return figure.update_layout(barmode="group", yaxis={"title": "right answers, %", "range": [0, 102]})
 
 
@@ -163,11 +194,12 @@ def loss_curves(entries, looks, at, title):
     figure = go.Figure()
     for entry in entries:
         for run in entry.runs:
-            if run.get("loss"):
-                figure.add_scatter(x=[point[at] for point in run["loss"]], y=smooth([point[1] for point in run["loss"]]), name=entry.name,
+            points = [point for point in run.get("loss", []) if finite(point[1])]
+            if points:
+                figure.add_scatter(x=[point[at] for point in points], y=smooth([point[1] for point in points]), name=words(entry.name),
                                    legendgroup=entry.name, showlegend=run is entry.runs[0], mode="lines",
                                    line={**looks.line(entry), "width": 1.5},
-                                   hovertemplate=f"%{{x}} {title}: loss %{{y:.3f}}<extra>{entry.name}, seed {run['seed']}</extra>")
+                                   hovertemplate=f"%{{x}} {title}: loss %{{y:.3f}}<extra>{words(entry.name)}, seed {run['seed']}</extra>")
     return figure.update_layout(xaxis_title=title, yaxis={"title": "loss", "type": "log"})
 
 
@@ -180,8 +212,8 @@ def pareto(entries, looks, kind, field, title, factor=1):
             points.append((cost * factor, share, entry))
     figure = go.Figure()
     for cost, share, entry in points:
-        figure.add_scatter(x=[cost], y=[share], name=entry.name, mode="markers", marker=looks.marker(entry, 12),
-                           hovertemplate=f"%{{x:.4g}} {title}, %{{y:.1f}} % right<extra>{entry.name}</extra>")
+        figure.add_scatter(x=[cost], y=[share], name=words(entry.name), mode="markers", marker=looks.marker(entry, 12),
+                           hovertemplate=f"%{{x:.4g}} {title}, %{{y:.1f}} % right<extra>{words(entry.name)}</extra>")
     front, best = [], -1
     for cost, share, _ in sorted(points, key=lambda point: (point[0], -point[1])):
         if share > best:
@@ -208,6 +240,8 @@ def heat_map(entry):
     for run in entry.runs:
         for row in run.get("needle", []):
             right, asked = cells.setdefault(row["tokens"], ([0] * len(row["right"]), [0] * len(row["right"])))
+            if row.get("refused") and not any(row["right"]):
+                continue  # of texts that it does not take nothing is known
             for i, found in enumerate(row["right"]):
                 right[i] += found
                 asked[i] += row["cases"]
@@ -215,9 +249,9 @@ def heat_map(entry):
     if not any(any(right) for right, _ in cells.values()):
         return None
     bins = len(cells[lengths[0]][0])
-    shares = [[100 * cells[length][0][i] / cells[length][1][i] for length in lengths] for i in range(bins)]
+    shares = [[100 * cells[length][0][i] / cells[length][1][i] if cells[length][1][i] else None for length in lengths] for i in range(bins)]
     depths = [f"{100 * i // bins}-{100 * (i + 1) // bins} %" for i in range(bins)]
-    cases = cells[lengths[0]][1][0]
+    cases = max(asked[0] for _, asked in cells.values())
     figure = go.Figure(go.Heatmap(z=shares, x=[str(length) for length in lengths], y=depths, zmin=0, zmax=100, colorscale="Viridis",
                                   colorbar={"title": "found, %"}, xgap=1, ygap=1,
                                   hovertemplate="%{x} tokens, depth %{y}: %{z:.0f} % of " + str(cases) + "<extra></extra>"))
@@ -227,10 +261,10 @@ def heat_map(entry):
 
 def drawing(entry):
     """The data flow as Graphviz draws it."""
-    def text(words):
-        return words.replace('"', "'")
+    def text(label):
+        return str(label).replace("\\", "/").replace('"', "'")
     nodes, edges = [], []
-    for i, (what, _) in enumerate(entry.about):
+    for i, (what, *_) in enumerate(entry.about):
         nodes.append(f'n{i} [label="{text(what)}"];')
         if i + 1 < len(entry.about):
             edges.append(f'n{i} -> n{i + 1} [label="  {text(entry.about[i][1])}"];')
@@ -245,6 +279,8 @@ def drawing(entry):
 def number(value, digits=3):
     if value is None:
         return "&ndash;"
+    if 1000 <= value < 1e4:
+        return f"{value:.0f}"
     if value >= 1e4:
         for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
@@ -258,7 +294,7 @@ def cell(value, shown):
 
 def table(entries, kinds):
     """All figures, to be sorted by any of them."""
-    heads = ["", *kinds, "loss at the end", "parameters", "adapter", "ms to know a document", "operations", "perplexity of other texts", "seeds"]
+    heads = ["", *kinds, "loss at the end", "parameters", "adapter", "ms to know a document", "operations", "bytes moved", "perplexity of other texts", "seeds"]
     rows = []
     for entry in entries:
         if not entry.runs:
@@ -273,38 +309,43 @@ def table(entries, kinds):
             value = middle(entry.of(field))
             value = value * factor if value is not None else None
             cells.append(cell(value, number(value)))
-        operations = entry.generation("operations")
-        shortest = middle(next(iter(operations.values()))) if operations else None
-        cells.append(cell(shortest, number(shortest)))
-        changes = [run["perplexity"]["with"] / run["perplexity"]["without"] for run in entry.runs if run.get("perplexity")]
-        change = middle(changes)
+        for field in ("operations", "bytes"):
+            counted = entry.generation(field)
+            shortest = middle(next(iter(counted.values()))) if counted else None
+            cells.append(cell(shortest, number(shortest)))
+        change = middle(entry.interference())
         cells.append(cell(change, "&ndash;" if change is None else f"&times; {change:.3f}"))
-        cells.append(cell(len(entry.runs), str(len(entry.runs))))
+        cells.append(cell(len(entry.runs), f"{len(entry.runs)} of {entry.begun}"))
         rows.append(f'<tr><th scope="row">{html.escape(entry.name)}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col"><button>{html.escape(name) or "way"}</button></th>' for name in heads)
     return f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def measured(entry, what):
+def measured(entry, what, longest):
+    """Of each seed; one that diverged is as bad as can be."""
     if what == "loss":
-        return entry.last_losses()
+        return entry.last_losses() + [math.inf] * len(entry.diverged)
     if what == "longest needle":
-        needles = entry.needles()
-        return needles[max(needles)] if needles else []
-    return entry.share(what)
+        found = [100 * sum(row["right"]) / (row["cases"] * len(row["right"]))
+                 for run in entry.runs for row in run.get("needle", []) if row.get("lines") == longest]
+    else:
+        found = [100 * score["right"] / score["asked"]
+                 for run in entry.runs for score in run.get("scores", []) if score["kind"] == what and score["asked"]]
+    return found + [0] * len(entry.diverged)
 
 
 def claims_table(plan, entries):
     """Yes where every seed of the better one is beyond every seed of the other, or reaches what it should; no the other way round."""
     by_name = {entry.name: entry for entry in entries}
+    longest = max((row["lines"] for entry in entries for run in entry.runs for row in run.get("needle", [])), default=None)
     rows = []
     for claim in plan.get("claims") or []:
         what = claim.get("by", "loss")
-        better = measured(by_name[claim["better"]], what) if claim["better"] in by_name else []
+        better = measured(by_name[claim["better"]], what, longest) if claim["better"] in by_name else []
         if "at_least" in claim:
             worse, other = [claim["at_least"]], "at least"
         else:
-            worse, other = measured(by_name[claim["than"]], what) if claim["than"] in by_name else [], claim["than"]
+            worse, other = measured(by_name[claim["than"]], what, longest) if claim["than"] in by_name else [], claim["than"]
         shown = [", ".join(f"{value:.3g}" for value in values) or "not run" for values in (better, worse)]
         if not better or not worse:
             verdict = "not run"
@@ -313,6 +354,9 @@ def claims_table(plan, entries):
             ahead, behind = [sign * value for value in better], [sign * value for value in worse]
             beyond = min(ahead) >= behind[0] if "at_least" in claim else min(ahead) > max(behind)
             verdict = "yes" if beyond else "no" if max(ahead) < min(behind) else "not clear"
+        if verdict == "yes" and any(by_name[name].failed or by_name[name].waiting
+                                    for name in (claim["better"], claim.get("than")) if name in by_name):
+            verdict = "not clear: seeds are missing"
         rows.append(f'<tr><td>{html.escape(claim["claim"])}</td><td>{html.escape(claim["better"])}: {shown[0]}</td>'
                     f'<td>{html.escape(other)}: {shown[1]}</td><td>{html.escape(what)}</td><td><b>{verdict}</b></td></tr>')
     if not rows:
@@ -356,13 +400,15 @@ def sections(plan, entries, kernels):
     looks = Looks(entries)
     kinds = list(dict.fromkeys(score["kind"] for entry in entries for run in entry.runs for score in run.get("scores", [])))
     first = kinds[0]
-    yield "All figures", "The middle of all seeds; a click on a head sorts. Operations and adapter are of the shortest document.", table(entries, kinds)
+    yield "All figures", ("The middle of all seeds; a click on a head sorts. The adapter and its time are of a document of the first kind; operations and bytes "
+        "of one generation, of the shortest text with a needle. SHINE's loss is a mean over tokens, the others' over questions."), table(entries, kinds)
     claims = claims_table(plan, entries)
     if claims:
         yield "Claims", "Yes: every seed of one is beyond every seed of the other, or reaches what it should.", claims
     yield "Right answers", "About people whom no training has met. Bars: the middle of all seeds, with the least and the most.", [
         ("By kind of question", accuracy(entries, looks, kinds))]
-    yield "Training", "The same base, the same documents in the same order for a seed, the same budget. Each point is the mean of nine reports.", [
+    yield "Training", ("The same base, the same documents in the same order for a seed, the same budget. Each point is the mean of nine "
+        "reports. SHINE's loss is a mean over tokens, as published, the others' over questions: compare their curves, not their heights."), [
         ("Loss by step", loss_curves(entries, looks, 0, "step")), ("Loss by time", loss_curves(entries, looks, 2, "seconds"))]
     yield "Quality and what it costs", "Up and to the left is better; nothing beats what lies on the dotted line.", [
         ("Against bytes that are kept of a document", pareto(entries, looks, first, "bytes_kept", "bytes")),
@@ -387,7 +433,8 @@ def sections(plan, entries, kernels):
     if ladder:
         yield ("Kernels", "Our kernels on each instruction set beside plain ways, one thread, the best of all repetitions. The floor: what this "
                "machine's multiply-adds take, or reading the weights.", ladder)
-    failed = [f"<li><b>{html.escape(entry.name)}</b>: {html.escape(reason)}</li>" for entry in entries for reason in entry.failed]
+    failed = [f"<li><b>{html.escape(entry.name)}</b>: {html.escape(reason)}</li>" for entry in entries
+              for reason in entry.failed + entry.diverged + [f"{entry.waiting} runs are still to come"] * (entry.waiting > 0)]
     refused = sorted({f"<li><b>{html.escape(entry.name)}</b>, {html.escape(row.get('kind') or str(row['tokens']) + ' tokens')}: "
                       f"{html.escape(row['refused'])}</li>" for entry in entries for run in entry.runs
                       for row in run.get("scores", []) + run.get("needle", []) if row.get("refused")})
@@ -409,7 +456,11 @@ def page(plan, entries, kernels):
             content = f'<div class="plots{" one" if len(drawn) == 1 else ""}">{"".join(drawn)}</div>'
         body.append(f'<section id="{mark}"><h2>{title}</h2>{f"<p>{words}</p>" if words else ""}{content}</section>')
     budget = ", ".join(f"{value:,} {key}" for key, value in (plan.get("budget") or {}).items())
-    facts = f"{plan.get('title') or ''} &middot; base {html.escape(str(plan.get('base')))} &middot; {budget} each &middot; {datetime.date.today()}"
+    facts = (f"{html.escape(str(plan.get('title') or ''))} &middot; base {html.escape(str(plan.get('base')))} &middot; {budget} each &middot; "
+             f"{plan.get('date') or datetime.date.today()}")
+    beside = max((run.get("beside", 1) for entry in entries for run in entry.runs), default=1)
+    if beside > 1:
+        facts += f" &middot; times with up to {beside} runs side by side"
     text = (HERE / "report_page.html").read_text()
     for name, value in (("FACTS", facts), ("LINKS", " ".join(links)), ("BODY", "\n".join(body)),
                         ("FIGURES", json.dumps(figures).replace("</", "<\\/")), ("PLOTLY", get_plotlyjs())):
@@ -446,14 +497,18 @@ def main():
     parser.add_argument("--check", type=pathlib.Path, help="a page that is there, to be opened in a browser")
     options = parser.parse_args()
     if options.check:
-        return check(options.check)
+        return check(CALLER / options.check)
     if options.results is None:
         parser.error("RESULTS.jsonl is missing")
-    plan, entries = read(options.results)
-    text = page(plan, entries, options.kernels)
-    options.out.with_suffix(".part").write_text(text)
-    options.out.with_suffix(".part").replace(options.out)
-    print(options.out)
+    plan, entries = read(CALLER / options.results)
+    text = page(plan, entries, [CALLER / path for path in options.kernels])
+    out = CALLER / options.out
+    try:
+        out.with_suffix(".part").write_text(text)
+        out.with_suffix(".part").replace(out)
+    except OSError as error:
+        stop(str(error))
+    print(out)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ Index steps_of(const std::filesystem::path& file, const std::function<Index()>& 
 
 template <class System>
 nlohmann::ordered_json run(Cpu& cpu, Plan& plan, const Budget& budget) {
+  compare::check_exam(plan);
   const hb::example::Examples examples(plan);
   const compare::Base base(cpu, plan);
   const System system(base.setting);

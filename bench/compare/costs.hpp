@@ -10,15 +10,6 @@
 
 namespace hyperblocks::compare {
 
-/// The middle one, and the quarters on both sides of it.
-inline nlohmann::ordered_json spread_of(std::vector<double> values) {
-  std::ranges::sort(values);
-  const auto at = [&](double share) {
-    return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
-  };
-  return {{"median", at(0.5)}, {"low", at(0.25)}, {"high", at(0.75)}, {"best", values.front()}};
-}
-
 template <class System>
 nlohmann::ordered_json generation_costs(Cpu& cpu, const Setting& setting,
                                         const example::Written<System>& way) {

@@ -72,18 +72,27 @@ class Exam {
 
   nlohmann::ordered_json run() {
     nlohmann::ordered_json result;
-    for (const Paper& paper : papers_of(setting_.plan)) {
+    const std::vector<Paper> papers = papers_of(setting_.plan);
+    for (const Paper& paper : papers) {
       Score score;
       refused_.clear();
+      counts_cost_ = &paper == &papers.front();  // of one document, and the same ones for all
       for (const auto& group : paper.groups) score += asked(group);
+      counts_cost_ = false;
       result["scores"].push_back({{"kind", paper.kind}, {"right", score.right}, {"asked", score.all}});
       if (!refused_.empty()) result["scores"].back()["refused"] = refused_;
       std::fprintf(stderr, "%s: %td of %td right\n", paper.kind.c_str(), score.right, score.all);
     }
-    const auto each = static_cast<double>(std::max<Index>(1, known_));
-    result["seconds_to_know"] = cost_.seconds / each, result["bytes_kept"] = cost_.bytes / each;
+    if (!seconds_.empty()) {
+      result["seconds_to_know"] = spread_of(seconds_);
+      result["bytes_kept"] = bytes_ / static_cast<double>(seconds_.size());
+    }
     result["needle"] = needles();
-    result["perplexity"] = perplexity();
+    try {
+      result["perplexity"] = perplexity();
+    } catch (const Error& error) {
+      result["perplexity"] = {{"refused", error.what()}};
+    }
     return result;
   }
 
@@ -92,8 +101,9 @@ class Exam {
     Score nothing;
     for (const Example& example : group) nothing.all += std::ssize(example.questions);
     try {
-      const Score score = example::score_of(cpu_, setting_, way_, group, &cost_);
-      known_ += std::ssize(group);
+      Cost cost;
+      const Score score = example::score_of(cpu_, setting_, way_, group, &cost);
+      if (counts_cost_) seconds_.push_back(cost.seconds), bytes_ += cost.bytes;
       return score;
     } catch (const Error& error) {
       refused_ = error.what();
@@ -149,8 +159,9 @@ class Exam {
   Cpu& cpu_;
   const Setting& setting_;
   const Way& way_;
-  Cost cost_;
-  Index known_ = 0;
+  bool counts_cost_ = false;
+  std::vector<double> seconds_;
+  double bytes_ = 0;
   std::string refused_;
 };
 
@@ -161,6 +172,8 @@ Example about_needle(std::uint64_t number, Index lines, Index bin) {
   const Needle needle = needle_of(random, lines, bin);
   return {needle.text, {{needle_question, needle.answer}}};
 }
+
+void check_exam(const Plan& plan) { (void)papers_of(plan); }
 
 nlohmann::ordered_json examined(Cpu& cpu, const Setting& setting, const Way& way) {
   return Exam(cpu, setting, way).run();

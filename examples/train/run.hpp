@@ -153,6 +153,7 @@ void run_training(Cpu& cpu, const Plan& plan, const Peers& peers, const Course& 
       });
     }
     trainer.set_steps(remembered<Index>(state, "steps", checkpoint.string()));
+    if (first) std::fprintf(stderr, "goes on behind step %td\n", trainer.steps());
   } else if (first) {
     std::filesystem::remove(checkpoint);  // nobody is to go on from another training's
   }

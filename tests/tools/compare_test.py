@@ -3,6 +3,7 @@
 # tools/compare without its compilations and trainings: what a plan means, what is wrong with one, runs that go on, fail and are
 # collected. Programs are shell scripts here.
 import contextlib
+import fcntl
 import io
 import json
 import pathlib
@@ -56,6 +57,35 @@ class Plans(unittest.TestCase):
                 entries_of(*architectures)
             self.assertIn(sentence, str(stopped.exception))
 
+    def test_what_is_wrong_with_a_plan_shows_before_anything_is_done(self):
+        plan = {"base": BASE, "budget": {"steps": 5}, "architectures": [SHINE]}
+        for change, sentence in (
+                ({"budget": {}}, "a budget is one of steps, tokens and seconds"),
+                ({"budget": {"steps": 1, "tokens": 2}}, "a budget is one of steps, tokens and seconds"),
+                ({"seeds": 3}, "'seeds': expected list, found 3"), ({"seeds": ["a"]}, "whole numbers"), ({"sedes": []}, "'sedes' is not known"),
+                ({"architectures": [{**SHINE, "about": ["document"]}]}, "'about' is a list of"),
+                ({"architectures": [SHINE, {"like": "SHINE", "each": {"spec.rank": 4}}]}, "'each' has a list of values"),
+                ({"claims": [{"claim": "x", "better": "SHINE"}]}, "better, and than or at_least"),
+                ({"claims": [{"claim": "x", "better": "SHINE", "than": "Shine"}]}, "a claim about 'Shine', which the plan does not have"),
+                ({"claims": [{"claim": "x", "better": "SHINE", "at_least": 9, "by": "los"}]}, "a claim by 'los'")):
+            with self.assertRaises(SystemExit) as stopped:
+                compare.check_plan({**plan, **change}, "plan.json")
+                compare.check_claims({**plan, **change}, compare.architectures_of({**plan, **change}), "plan.json")
+            self.assertIn(sentence, str(stopped.exception))
+        for name in ("quick", "full"):
+            path = ROOT / f"bench/compare/{name}.json"
+            plan = json.loads(path.read_text())
+            compare.check_plan(plan, path)
+            compare.check_claims(plan, compare.architectures_of(plan), path)
+
+    def test_why_a_program_ended_is_a_sentence(self):
+        self.assertEqual(compare.failure(-9, "step 3 of 9\n"), "ended by SIGKILL")
+        self.assertEqual(compare.failure(1, "step 3\nhyperblocks: no room (here): expected some, found none\nbye\n"),
+                         "hyperblocks: no room (here): expected some, found none")
+        self.assertEqual(compare.failure(1, "The following argument was not expected: --bach\nRun with --help for more information.\n"),
+                         "The following argument was not expected: --bach")
+        self.assertEqual(compare.failure(3, ""), "ended with code 3")
+
     def test_a_compilers_words_become_a_sentence_about_their_program(self):
         log = ("[1/9] Building CXX object x\nFAILED: CMakeFiles/architecture_mine.dir/architecture.cpp.o\n"
                "a.hpp:3: error: static assertion failed: hyperblocks: an architecture says how many parameters it has\n"
@@ -98,6 +128,28 @@ class Runs(unittest.TestCase):
         runs, lines = self.go()  # nothing is left to do
         self.assertEqual([line["kind"] for line in lines], ["baseline", "exam", "exam"])
         self.assertEqual([(run["folder"] / "tries").read_text().count("run") for run in runs[1:]], [2, 2])
+
+    def test_a_program_of_something_else_is_not_run(self):
+        entry = compare.architectures_of(self.plan)[0]
+        self.assertIn("it has no program", compare.not_built(entry, self.out))
+        self.program(entry["program"], "exit 0")
+        self.assertIn("of something else", compare.not_built(entry, self.out))
+        compare.made_of(entry, self.out).write_text(compare.what_it_is(entry))
+        self.assertIsNone(compare.not_built(entry, self.out))
+        entry["hypernet"] = {"system": "shine", "spec": {"rank": 8}}
+        self.assertIn("of something else", compare.not_built(entry, self.out))
+
+    def test_what_has_not_been_run_waits_and_what_another_runs_is_left_to_it(self):
+        self.program("baselines", 'echo \'{"kind": "baseline"}\' > "$out/result.json"')
+        self.program("shine", 'echo run >> "$out/tries"; exit 1')
+        folder = compare.runs_of(self.plan, compare.architectures_of(self.plan), self.out, {})[1]["folder"]
+        folder.mkdir(parents=True)
+        with open(folder / "run.log", "a") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            _, lines = self.go()
+        self.assertFalse((folder / "tries").exists())
+        self.assertEqual([line.get("waiting") for line in lines], [None, True, None])
+        self.assertEqual(lines[2]["failed"], "ended with code 1")
 
     def test_another_option_spec_or_seed_is_another_run(self):
         def folders(**change):
