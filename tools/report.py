@@ -224,6 +224,11 @@ def pareto(entries, looks, kind, field, title, factor=1):
     return figure.update_layout(xaxis={"title": title, "type": "log"}, yaxis={"title": f"{kind}: right answers, %", "range": [-2, 104]})
 
 
+def milliseconds(rows):
+    """Of several seeds the middle of each; of one the quarters around its own."""
+    return [1e3 * value for value in ([row["median"] for row in rows] if len(rows) > 1 else [rows[0][key] for key in ("low", "median", "high")])]
+
+
 def against_length(entries, looks, points_of, title, hover, log=True):
     figure = go.Figure()
     for entry in entries:
@@ -416,7 +421,7 @@ def sections(plan, entries, kernels):
     yield "Length", "Where a curve ends, the way takes no longer documents.", [
         ("Needles found", against_length(entries, looks, Entry.needles, "found, %", "%{x} tokens: %{y:.1f} %", log=False)),
         ("Time of a generation", against_length(
-            entries, looks, lambda entry: {tokens: [1e3 * row["median"] for row in rows] for tokens, rows in entry.generation("seconds").items()},
+            entries, looks, lambda entry: {tokens: milliseconds(rows) for tokens, rows in entry.generation("seconds").items()},
             "milliseconds", "%{x} tokens: %{y:.3g} ms")),
         ("Operations of a generation, counted", against_length(
             entries, looks, lambda entry: entry.generation("operations"), "operations", "%{x} tokens: %{y:.3g}")),
