@@ -157,13 +157,16 @@ hb::TeachingOptions teaching_options(const Plan& plan) {
 using System = hb::example::System<Model, train_net, train_net_context>;
 using Net = System::Net;
 
-/// From what an earlier stage made, or from nothing, to what --out receives.
-template <class Course, class Test>
-void train_net_by(const Run& run, const Course& course, Test test) {
+/// From what an earlier stage made, or from nothing, which prepare(params) may have a part in, to what --out
+/// receives.
+template <class Course, class Test, class Prepare>
+void train_net_by(const Run& run, const Course& course, Test test, Prepare prepare) {
   const auto start = [&] {
     if (!run.plan.start.empty()) return hb::loaded_hypernet<Net>(run.cpu, run.plan.start);
     hb::Random random(run.plan.seed);
-    return System::initial(run.cpu, random);
+    auto params = System::initial(run.cpu, random);
+    prepare(params);
+    return params;
   };
   run_training(run.cpu, run.plan, run.peers, course, start(), test, [&](const auto& trained) {
     hb::save_hypernet<Net>(run.cpu, trained, run.plan.out,
@@ -180,12 +183,46 @@ void train_hypernet(const Run& run) {
   };
   const hb::TeachingCourse<System, decltype(pose)> course{system, frozen.model,           frozen.positions,
                                                           pose,   teaching_options(plan), System::mean};
-  train_net_by(run, course, [&](const auto& trained) -> std::optional<hb::example::Score> {
-    if (!run.examples.has_held_out()) return {};
-    return hb::example::held_out_score(run.cpu, system.setting,
-                                       hb::example::Written<System>{run.cpu, system, trained}, run.examples);
-  });
+  train_net_by(
+      run, course,
+      [&](const auto& trained) -> std::optional<hb::example::Score> {
+        if (!run.examples.has_held_out()) return {};
+        return hb::example::held_out_score(
+            run.cpu, system.setting, hb::example::Written<System>{run.cpu, system, trained}, run.examples);
+      },
+      [](const auto&) {});
 }
+
+/// Where a hypernetwork writes z-scores, those of the adapters that are known: of its parameters before the
+/// first step, and of a course's distances. A template, since only some hypernetworks have them.
+template <class Net>
+struct ZScores {
+  std::optional<hb::FactorStatistics> statistics = {};
+  static constexpr bool wanted = [] {
+    if constexpr (requires { Net::spec.z_score; })
+      return Net::spec.z_score;
+    else
+      return false;
+  }();
+
+  template <class AdapterOf>
+  ZScores(const Examples& examples, AdapterOf adapter_of) {
+    if constexpr (wanted) {
+      std::set<const hb::HostAdapter*> known;
+      for (std::size_t i = 0; i < examples.count(); ++i) known.insert(adapter_of(examples.stored(i)));
+      statistics.emplace(std::vector(known.begin(), known.end()));
+    }
+  }
+  std::optional<hb::HostAdapter> units() const {
+    if constexpr (wanted)
+      return hb::z_score_units(statistics->deviation, Net::scale());
+    else
+      return {};
+  }
+  void prepare(Cpu& cpu, typename Net::Params& params) const {
+    if constexpr (wanted) hb::set_statistics<Net>(cpu, params, *statistics);
+  }
+};
 
 /// Adapters that are known, each read once.
 void train_reconstruction(const Run& run) {
@@ -208,8 +245,11 @@ void train_reconstruction(const Run& run) {
       known.push_back({system.read(run.cpu, std::span(&example.document, 1), &random), adapter_of(example)});
     return known;
   };
-  const hb::ReconstructionCourse<System, decltype(pose)> course{system, pose};
-  train_net_by(run, course, [](const auto&) { return std::optional<hb::example::Score>(); });
+  const ZScores<Net> scores(run.examples, adapter_of);
+  const hb::ReconstructionCourse<System, decltype(pose)> course{system, pose, scores.units()};
+  train_net_by(
+      run, course, [](const auto&) { return std::optional<hb::example::Score>(); },
+      [&](auto& params) { scores.prepare(run.cpu, params); });
 }
 
 /// Plain fine-tuning of an adapter on all that is asked.

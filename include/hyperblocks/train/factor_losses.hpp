@@ -81,23 +81,45 @@ double factor_l2(typename Model::Device& device, double weight,
 }
 
 /// Reconstruction: weight * mean over linears of (mean |A - A*| + mean |B - B*|) / 2; dupdates become the
-/// gradient.
+/// gradient. With `units`, each difference counts that many times: of z-scores one over the deviation.
 template <class Model>
-double factor_distance(typename Model::Device& device, double weight,
-                       const typename Model::template Updates<const typename Model::Scalar>& updates,
-                       const typename Model::template Updates<const typename Model::Scalar>& wanted,
-                       const typename Model::template Updates<typename Model::Scalar>& dupdates) {
+double factor_distance(
+    typename Model::Device& device, double weight,
+    const typename Model::template Updates<const typename Model::Scalar>& updates,
+    const typename Model::template Updates<const typename Model::Scalar>& wanted,
+    const typename Model::template Updates<typename Model::Scalar>& dupdates,
+    const typename Model::template Updates<const typename Model::Scalar>* units = nullptr) {
   using Scalar = typename Model::Scalar;
   const auto linears = static_cast<double>(detail::each_factor([](const auto&) {}, updates));
   double loss = 0;
+  const auto add = [&](auto x, auto aim, auto dx) {
+    const double share = weight / (2 * linears * static_cast<double>(x.size()));
+    loss += share * ops::l1_distance<Scalar>(device, x, aim, share, dx, Write::assign);
+  };
+  if (units == nullptr) {
+    detail::each_factor(
+        [&](const auto& factor, const auto& aim, const auto& dfactor) {
+          add(detail::numbers_of(factor), detail::numbers_of(aim), detail::numbers_of(dfactor));
+        },
+        updates, wanted, dupdates);
+    return loss;
+  }
   detail::each_factor(
-      [&](const auto& factor, const auto& aim, const auto& dfactor) {
-        const auto x = detail::numbers_of(factor);
-        const double share = weight / (2 * linears * static_cast<double>(x.size()));
-        loss += share * ops::l1_distance<Scalar>(device, x, detail::numbers_of(aim), share,
-                                                 detail::numbers_of(dfactor), Write::assign);
+      [&](const auto& factor, const auto& aim, const auto& dfactor, const auto& unit) {
+        const ArenaScope scope(device);
+        const auto as_row = [](auto numbers) { return numbers.template reshape<1, dyn>(numbers.size()); };
+        const auto times_unit = [&](auto x, auto y) {
+          ops::glu<Scalar>(device, Activation::identity, as_row(detail::numbers_of(unit)), as_row(x),
+                           as_row(y));
+        };
+        const auto dx = detail::numbers_of(dfactor);
+        const auto x = take<Scalar, dyn>(device, dx.size()), wished = take<Scalar, dyn>(device, dx.size());
+        times_unit(detail::numbers_of(factor), x);
+        times_unit(detail::numbers_of(aim), wished);
+        add(x, wished, dx);
+        times_unit(dx, dx);
       },
-      updates, wanted, dupdates);
+      updates, wanted, dupdates, *units);
   return loss;
 }
 
