@@ -78,6 +78,20 @@ TEST_CASE("concat, scaled, weighted_sum and difference are what they are of dens
     }
 }
 
+TEST_CASE("zeros behind A and B change nothing but the rank") {
+  hb::Random random(4);
+  for (const Index rank : {0, 1, 3}) {
+    const HostFactors factors = random_factors(random, {7, 5}, rank, 0.7, true);
+    for (const Index wide : {0, 3, 8}) {
+      const HostFactors found = hb::padded(factors, wide);
+      hb::check_factors(found, "padded");
+      CHECK(found.rank == std::max(rank, wide));
+      CHECK(dense(found) == dense(factors));
+      CHECK(found.bias == factors.bias);
+    }
+  }
+}
+
 TEST_CASE("what need not be rounded is not") {
   hb::Random random(4);
   HostAdapter adapter;
