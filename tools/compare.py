@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 
+from training_log import has_loss, lines_of
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CALLER = pathlib.Path(os.environ.get("CALLER", "."))  # where paths on the command line begin
 BASELINES = {"nothing": "no context", "in-context": "document in the context", "tuned-on-document": "LoRA tuned on the document (LIFT)",
@@ -264,13 +266,7 @@ def losses(folder):
     """Of a step told twice, the later line counts; seconds go on behind a break."""
     points, offset, last = {}, 0, 0
     path = folder / "log.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut off when the program was killed
-        if "loss" not in entry:
-            continue
+    for entry in filter(has_loss, lines_of(path) if path.exists() else []):
         if entry["seconds"] < last:
             offset += last
         last = entry["seconds"]

@@ -3,6 +3,7 @@
 # The drawing of tools/plot-training.
 import argparse
 import json
+import os
 import pathlib
 
 import matplotlib
@@ -12,26 +13,38 @@ matplotlib.rcParams |= {"svg.fonttype": "none", "font.size": 9, "axes.grid": Tru
                         "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "hyperblocks"}
 import matplotlib.pyplot as plt  # noqa: E402: behind the choice of what draws
 
+from training_log import has_loss, lines_of  # noqa: E402
+
+
+CALLER = pathlib.Path(os.environ.get("CALLER", "."))  # where paths on the command line begin
+
 
 def read_log(folder):
     """Steps with their losses, and with their shares of right answers; of a step told twice, the later line counts."""
-    path = pathlib.Path(folder)
+    path = CALLER / folder
     losses, shares = {}, {}
-    for line in (path / "log.jsonl" if path.is_dir() else path).read_text().splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut off when the program was killed
-        if "loss" in entry:
+    for entry in lines_of(path / "log.jsonl" if path.is_dir() else path):
+        if has_loss(entry):
             losses[entry["step"]] = entry["loss"]
         elif entry.get("asked"):
             shares[entry["step"]] = 100 * entry["right"] / entry["asked"]
     return sorted(losses.items()), sorted(shares.items())
 
 
+def joined(folders):
+    """The logs of stages, one behind the other."""
+    losses, shares, steps = [], [], 0
+    for folder in folders:
+        more, right = read_log(folder)
+        losses += [(steps + step, loss) for step, loss in more]
+        shares += [(steps + step, share) for step, share in right]
+        steps += more[-1][0] if more else 0
+    return losses, shares
+
+
 def needle_map(folder):
     """Depth against length, each cell with its share of needles that were found."""
-    rows = json.loads((pathlib.Path(folder) / "needle_map.json").read_text())
+    rows = json.loads((CALLER / folder / "needle_map.json").read_text())
     bins = len(rows[0]["right"])
     shares = [[100 * row["right"][i] / row["cases"] for row in rows] for i in range(bins)]
     figure, axes = plt.subplots(figsize=(1.2 + 0.75 * len(rows), 3.4), layout="constrained")
@@ -50,17 +63,20 @@ def main():
     parser = argparse.ArgumentParser(description="Draws the logs of examples/train.")
     parser.add_argument("--out", required=True, help="*.svg")
     parser.add_argument("--needles", action="store_true", help="the needle_map.json of one folder in place of logs")
-    parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER")
+    parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER[,FOLDER...]")
     options = parser.parse_args()
     if options.needles:
         if len(options.runs) != 1:
             parser.error("--needles draws one folder")
-        needle_map(options.runs[0]).savefig(options.out, metadata={"Date": None})
+        needle_map(options.runs[0]).savefig(CALLER / options.out, metadata={"Date": None})
         return
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for run in options.runs:
         name, _, folder = run.rpartition("=")
-        losses, shares = read_log(folder)
+        try:
+            losses, shares = joined(folder.split(","))
+        except OSError as error:
+            parser.error(str(error))
         if not losses:
             parser.error(f"no losses in {folder}")
         line, = left.plot(*zip(*losses), label=name or folder, linewidth=1.2)
@@ -69,7 +85,7 @@ def main():
     left.set(xlabel="step", ylabel="loss", yscale="log")
     right.set(xlabel="step", ylabel="held-out answers right, %", ylim=(0, 102))
     left.legend(frameon=False)
-    figure.savefig(options.out, metadata={"Date": None})
+    figure.savefig(CALLER / options.out, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class Runs(unittest.TestCase):
 
     def test_a_loss_told_twice_counts_once_and_seconds_go_on(self):
         told = [{"step": 1, "loss": 3.0, "seconds": 1.0}, {"step": 2, "loss": 2.0, "seconds": 2.0}, {"step": 2, "loss": 2.5, "seconds": 0.5},
-                {"step": 3, "loss": 1.0, "seconds": 1.5}, {"held_out": 1}]
+                {"step": 3, "loss": 1.0, "seconds": 1.5}, {"step": 4, "loss": None, "seconds": 1.7}, {"held_out": 1}]
         (self.out / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told) + '{"step": 4, "lo')
         self.assertEqual(compare.losses(self.out), [[1, 3.0, 1.0], [2, 2.5, 2.5], [3, 1.0, 3.5]])
 
