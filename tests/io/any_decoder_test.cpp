@@ -60,7 +60,7 @@ double difference(std::span<const float> found, std::span<const float> expected)
 
 TEST_CASE("models of every family under adapters give what transformers gives") {
   for (const std::string model :
-       {"llama", "llama3", "smollm2", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"}) {
+       {"llama", "llama3", "smollm2", "mistral", "qwen2", "qwen3", "qwen3_biased", "gemma2", "gemma3"}) {
     CAPTURE(model);
     const hb::SafetensorsFile file(fixtures / "models" / model / "expected.safetensors");
     hb::Cpu cpu({.threads = 1});

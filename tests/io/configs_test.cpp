@@ -114,7 +114,7 @@ TEST_CASE("config.json of every family, as transformers writes it") {
 
 TEST_CASE("GGUF files of every architecture") {
   for (const auto& [name, config] : models) {
-    if (name == "mistral") continue;
+    if (name == "mistral" || name == "qwen3_biased") continue;  // llama.cpp has no such architecture
     CAPTURE(name);
     auto expected = config;
     if (name.starts_with("gemma")) expected.attention_scale = 0;  // no file says it: as published sizes do

@@ -42,7 +42,7 @@ TEST_CASE("every text once, and only those that are not there yet") {
 
 {"id": "c", "text": "bad", "more": 1})");
   CHECK(world.run() == 1);
-  CHECK(world.made == Texts{"a:one", "b-2.x:two"});
+  CHECK(world.made == Texts{"a: one \n", "b-2.x:two"});
   CHECK(world.run() == 1);  // tried again
   CHECK(world.made.empty());
   world.write(world.corpus, R"({"id": "a", "text": "one"}
