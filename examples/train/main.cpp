@@ -148,8 +148,10 @@ std::vector<TextTopic> topics_of(const Run& run, const Frozen& frozen, std::uint
 hb::TeachingOptions teaching_options(const Plan& plan) {
   return {.lessons = {.label_smoothing = plan.label_smoothing,
                       .noise = plan.noise,
+                      .update_dropout = plan.update_dropout,
                       .seed = plan.seed,
                       .recompute = plan.recompute},
+          .dropout = plan.dropout,
           .l1 = plan.l1,
           .l2 = plan.l2};
 }
@@ -246,7 +248,8 @@ void train_reconstruction(const Run& run) {
     return known;
   };
   const ZScores<Net> scores(run.examples, adapter_of);
-  const hb::ReconstructionCourse<System, decltype(pose)> course{system, pose, scores.units()};
+  const hb::ReconstructionCourse<System, decltype(pose)> course{
+      system, pose, scores.units(), {plan.dropout, plan.seed}};
   train_net_by(
       run, course, [](const auto&) { return std::optional<hb::example::Score>(); },
       [&](auto& params) { scores.prepare(run.cpu, params); });

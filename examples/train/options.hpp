@@ -43,6 +43,9 @@ inline void add_options(CLI::App& app, Plan& plan) {
   const auto number = [&](const char* name, double& value, const char* what) {
     app.add_option(name, value, what)->check(CLI::Range(0.0, 1e6))->capture_default_str();
   };
+  const auto fraction = [&](const char* name, double& value, const char* what) {
+    app.add_option(name, value, what)->check(CLI::Range(0.0, 0.999999))->capture_default_str();
+  };
   count("--steps", plan.steps, "of the whole training", 1);
   count("--batch", plan.batch, "documents of a batch", 1);
   count("--accumulate", plan.accumulate, "batches of a step", 1);
@@ -55,13 +58,13 @@ inline void add_options(CLI::App& app, Plan& plan) {
   number("--floor", plan.floor, "the rate at the end");
   number("--decay", plan.decay, "of weights; norms, biases and memory tokens have none");
   number("--clip", plan.clip, "the largest norm of a gradient; 0: any");
-  app.add_option("--beta2", plan.beta2, "AdamW's second")
-      ->check(CLI::Range(0.0, 0.999999))
-      ->capture_default_str();
+  fraction("--beta2", plan.beta2, "AdamW's second");
   app.add_option("--label-smoothing", plan.label_smoothing, "of the cross entropy")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   number("--noise", plan.noise, "NEFTune's alpha, on the embeddings of a frozen base");
+  fraction("--dropout", plan.dropout, "Text-to-LoRA: within the hypernetwork");
+  fraction("--lora-dropout", plan.update_dropout, "of what the adapter's factors read");
   number("--l1", plan.l1, "on the factors");
   number("--l2", plan.l2, "on the factors");
   number("--plain-l1", plan.plain_l1, "SHINE: on what it writes before the scale");

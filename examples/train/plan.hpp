@@ -18,7 +18,7 @@ struct Plan {
         documents = 25, threads = 0;
   std::optional<Index> warm_up = {};  ///< a tenth of the steps, 100 at most
   double rate = 1e-3, floor = 0, decay = 0.01, clip = 1, beta2 = 0.999, label_smoothing = 0, noise = 0,
-         l1 = 0, l2 = 0, plain_l1 = 0;
+         dropout = 0, update_dropout = 0, l1 = 0, l2 = 0, plain_l1 = 0;
   std::uint64_t seed = 1;
   bool resume = false, recompute = false;
   // Documents.

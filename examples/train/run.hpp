@@ -121,6 +121,7 @@ inline TrainingState state_of(const Plan& plan, Index processes) {
   if (plan.decline != "none") keep("--steps", plan.steps), keep("--floor", plan.floor);
   keep("--decay", plan.decay), keep("--clip", plan.clip), keep("--beta2", plan.beta2);
   keep("--label-smoothing", plan.label_smoothing), keep("--noise", plan.noise);
+  keep("--dropout", plan.dropout), keep("--lora-dropout", plan.update_dropout);
   keep("--l1", plan.l1), keep("--l2", plan.l2), keep("--plain-l1", plan.plain_l1);
   keep("--questions", plan.questions), keep("--context", plan.context), keep("--piece", plan.piece);
   keep("--random-pieces", plan.random_pieces), keep("--likeliest", plan.likeliest);

@@ -233,3 +233,40 @@ TEST_CASE("an update may be a bias alone") {
     CHECK(subject.y.span()[i] == doctest::Approx(found[i]).epsilon(1e-5));
   CHECK(every_gradient(subject) == gradients);
 }
+
+TEST_CASE("an update with dropout reads rows of its own, the weights whole ones") {
+  Cpu cpu;
+  using B = hb::Linear<hb::LinearSpec{.in = 40, .out = 33}, double, Cpu>;
+  Case<B> subject(cpu, {.length = 5}, 3);
+  hb::Random random(5);
+  hb::Tensor<double, Cpu, 2, 40> a(cpu), da(cpu), expected_da(cpu);
+  hb::Tensor<double, Cpu, 33, 2> b(cpu), db(cpu), expected_db(cpu);
+  hb::fill_normal(cpu, a, random, 1), hb::fill_normal(cpu, b, random, 1);
+  const hb::Dropout half{0.5, 8};
+  const hb::ArenaScope scope(cpu);
+  B::Tape tape;
+  B::forward(cpu, subject.params, {subject.x, {.a = a, .b = b, .scale = 2, .dropout = half}}, subject.y,
+             &tape);
+  B::backward(cpu, subject.params, tape, subject.dy, {subject.dx, {.a = da, .b = db}}, subject.gradients,
+              hb::Write::assign);
+  const std::vector<double> y(subject.y.span().begin(), subject.y.span().end()),
+      dx(subject.dx.span().begin(), subject.dx.span().end());
+
+  // The same as two linears: the weights of x, the update alone of what is kept of x.
+  subject.train(cpu, hb::Write::assign);
+  const auto zero_weight = hb::make<B::Params>(cpu);
+  auto no_gradients = hb::make<B::Gradients>(cpu);
+  const auto kept = hb::take<double, hb::dyn, 40>(cpu, 5), dkept = hb::take<double, hb::dyn, 40>(cpu, 5);
+  const auto added = hb::take<double, hb::dyn, 33>(cpu, 5);
+  hb::ops::dropout<double>(cpu, subject.x, half, kept);
+  B::forward(cpu, zero_weight, {kept, {.a = a, .b = b, .scale = 2}}, added, &tape);
+  B::backward(cpu, zero_weight, tape, subject.dy, {dkept, {.a = expected_da, .b = expected_db}}, no_gradients,
+              hb::Write::assign);
+  hb::ops::dropout<double>(cpu, dkept, half, dkept);
+  for (std::size_t i = 0; i < y.size(); ++i)
+    CHECK(y[i] == doctest::Approx(subject.y.span()[i] + added.data()[i]).epsilon(1e-12));
+  for (std::size_t i = 0; i < dx.size(); ++i)
+    CHECK(dx[i] == doctest::Approx(subject.dx.span()[i] + dkept.data()[i]).epsilon(1e-12));
+  CHECK(std::ranges::equal(da.span(), expected_da.span()));
+  CHECK(std::ranges::equal(db.span(), expected_db.span()));
+}

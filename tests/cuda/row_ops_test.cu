@@ -94,6 +94,11 @@ TEST_CASE_TEMPLATE("element by element", S, double, float, hb::bf16, hb::half) {
       hb::ops::soft_cap_backward<double>(d.cpu, 2, x.cpu(), other.cpu(), y.cpu());
       hb::ops::soft_cap_backward<S>(d.cuda, 2, x.cuda(), other.cuda(), y.cuda());
     });
+    const hb::Dropout dropout{0.3, 5};
+    check("dropout", [&] {
+      hb::ops::dropout<double>(d.cpu, x.cpu(), dropout, y.cpu());
+      hb::ops::dropout<S>(d.cuda, x.cuda(), dropout, y.cuda());
+    });
     const auto flat = [](auto view) { return view.template reshape<dyn>(view.size()); };
     const double size = static_cast<double>(rows * columns);
     CHECK(std::abs(hb::ops::sum<S>(d.cuda, flat(x.cuda())) - hb::ops::sum<double>(d.cpu, flat(x.cpu()))) <

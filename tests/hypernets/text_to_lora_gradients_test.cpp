@@ -31,10 +31,11 @@ bool follows_a_choice(hb::TaskCode code, const std::string& name) {
 }
 
 template <hb::TextToLoraSpec spec>
-void check_gradients() {
+void check_gradients(const hb::Dropout& dropout = {}) {
   Cpu cpu({.threads = 2});
   cpu.arena().poison(true);
   hb::test::TextToLoraCase<Net<spec>> subject(cpu, 3);
+  subject.dropout = dropout;
   subject.train(cpu, hb::Write::assign);
   const auto check = [&](const std::string& name, std::span<double> values,
                          std::span<const double> gradient) {
@@ -76,6 +77,37 @@ TEST_CASE("L of a discrete code, without biases of heads") {
 }
 TEST_CASE("M of a code from softmax") {
   check_gradients<with([](auto& s) { s.shared_head = true, s.code = hb::TaskCode::softmax; })>();
+}
+TEST_CASE("dropout, of L and of the sizes whose MLPs run twice") {
+  constexpr hb::Dropout tenth{0.1, 7};
+  check_gradients<with([](auto&) {})>(tenth);
+  check_gradients<with([](auto& s) { s.shared_head = true, s.code = hb::TaskCode::softmax; })>(tenth);
+  check_gradients<with([](auto& s) { s.autoregressive = s.shared_head = true; })>(tenth);
+  check_gradients<with([](auto& s) {
+    s.autoregressive = s.shared_head = true, s.positions = hb::RankPositions::learned;
+  })>(tenth);
+}
+TEST_CASE("dropout needs a tape; of a seed it is the same, without it nothing is dropped") {
+  using Plain = Net<with([](auto&) {})>;
+  Cpu cpu;
+  hb::test::TextToLoraCase<Plain> subject(cpu, 2);
+  CHECK_THROWS_WITH_AS(Plain::forward(cpu, subject.params, {.x = subject.embeddings, .dropout = {0.1, 1}},
+                                      {.factors = subject.factors}),
+                       doctest::Contains("dropout without a tape"), hb::Error);
+  const hb::ArenaScope scope(cpu);
+  Plain::Tape tape;
+  const auto factors = [&](hb::Dropout dropout) {
+    Plain::forward(cpu, subject.params, {.x = subject.embeddings, .dropout = dropout},
+                   {.factors = subject.factors}, &tape);
+    return std::vector<double>(subject.factors.span().begin(), subject.factors.span().end());
+  };
+  subject.infer(cpu);
+  const std::vector<double> whole(subject.factors.span().begin(), subject.factors.span().end());
+  const auto first = factors({0.1, 1});
+  CHECK(first != whole);
+  CHECK(factors({0.1, 2}) != first);
+  CHECK(factors({0.1, 1}) == first);
+  CHECK(factors({}) == whole);
 }
 TEST_CASE("ranks one at a time, rotary positions, of the nearest code") {
   check_gradients<with(

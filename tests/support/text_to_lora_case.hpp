@@ -35,12 +35,14 @@ struct TextToLoraCase {
 
   void infer(Cpu& cpu) {
     const ArenaScope scope(cpu);
-    Net::forward(cpu, params, {.x = embeddings}, {.factors = factors});
+    typename Net::Tape tape;
+    Net::forward(cpu, params, {.x = embeddings, .dropout = dropout}, {.factors = factors},
+                 dropout ? &tape : nullptr);
   }
   void train(Cpu& cpu, Write write) {
     const ArenaScope scope(cpu);
     typename Net::Tape tape;
-    Net::forward(cpu, params, {.x = embeddings}, {.factors = factors}, &tape);
+    Net::forward(cpu, params, {.x = embeddings, .dropout = dropout}, {.factors = factors}, &tape);
     Net::backward(cpu, params, tape, {.factors = direction}, dembeddings, gradients, write);
   }
   double loss(Cpu& cpu) {
@@ -52,6 +54,7 @@ struct TextToLoraCase {
   }
 
   Random random;
+  Dropout dropout = {};
   typename Net::Params params;
   typename Net::Gradients gradients;
   Tensor<Scalar, Cpu, dyn, Net::spec.embedding> embeddings, dembeddings;

@@ -2,6 +2,9 @@
 // Copyright 2026 The hyperblocks authors
 // Teaching: gradients of whole systems, from the loss of lessons through a frozen decoder and the factors to
 // every parameter of the hypernetwork, against finite differences in double; and each of them learns.
+#include <set>
+#include <tuple>
+
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/train/adam_w.hpp>
 #include <hyperblocks/train/doc_to_lora_writer.hpp>
@@ -79,14 +82,20 @@ struct Subject {
   }
 };
 
-template <class Teaching>
-void check_system(World& world, const Teaching& teaching, typename Teaching::Net::Params params,
-                  std::vector<hb::Topic<typename Teaching::Document>> topics) {
+/// Away from the special values of the beginning.
+template <class Params>
+void disturb(World& world, Params& params) {
   hb::visit(
       [&](const std::string&, auto& tensor) {
         for (double& value : tensor.span()) value += 0.2 * world.random.normal();
       },
       params);
+}
+
+template <class Teaching>
+void check_system(World& world, const Teaching& teaching, typename Teaching::Net::Params params,
+                  std::vector<hb::Topic<typename Teaching::Document>> topics) {
+  disturb(world, params);
   Subject<Teaching> subject{world, teaching, std::move(topics), std::move(params)};
   const double loss = subject.train(hb::Write::assign);
   CHECK(loss == doctest::Approx(subject.loss(world.cpu)).epsilon(1e-14));
@@ -184,6 +193,44 @@ TEST_CASE("Text-to-LoRA, to task encoder, MLPs and heads") {
       writer, world.model, world.positions, {.l2 = 1e-3}};
   check_system(world, teaching, hb::initialised<TextToLora>(world.cpu, world.random),
                World::topics<std::vector<float>>({1, -2, 3, 0.5, 0.1f}, {-1, 0.2f, 2, 1, -3}));
+}
+
+TEST_CASE("Text-to-LoRA with dropout, in it and in what the decoder's factors read") {
+  World world;
+  const hb::TextToLoraWriter<TextToLora> writer;
+  const hb::TeachingOptions options{.lessons = {.update_dropout = 0.2, .seed = 4}, .dropout = 0.1};
+  const hb::Teaching<hb::TextToLoraWriter<TextToLora>> teaching{writer, world.model, world.positions,
+                                                                options};
+  check_system(world, teaching, hb::initialised<TextToLora>(world.cpu, world.random),
+               World::topics<std::vector<float>>({1, -2, 3, 0.5, 0.1f}, {-1, 0.2f, 2, 1, -3}));
+
+  // Each of the two decides, and so does the seed.
+  auto params = hb::initialised<TextToLora>(world.cpu, world.random);
+  disturb(world, params);
+  const auto topics = World::topics<std::vector<float>>({1, -2, 3, 0.5, 0.1f}, {-1, 0.2f, 2, 1, -3});
+  std::set<double> losses;
+  for (const auto& [update, own, seed] : {std::tuple{0.0, 0.0, 1},
+                                          {0.0, 0.0, 2},
+                                          {0.2, 0.0, 1},
+                                          {0.2, 0.0, 2},
+                                          {0.0, 0.1, 1},
+                                          {0.0, 0.1, 2},
+                                          {0.2, 0.1, 1}}) {
+    hb::Teaching<hb::TextToLoraWriter<TextToLora>> one{writer, world.model, world.positions};
+    one.options.lessons.update_dropout = update, one.options.dropout = own;
+    one.options.lessons.seed = static_cast<std::uint64_t>(seed);
+    losses.insert(one.loss(world.cpu, params, topics));
+  }
+  CHECK(losses.size() == 6);
+}
+
+TEST_CASE("dropout within a hypernetwork that has none is an error") {
+  World world;
+  const hb::LoraWriter<Lora> writer;
+  const hb::Teaching<hb::LoraWriter<Lora>> teaching{writer, world.model, world.positions, {.dropout = 0.1}};
+  CHECK_THROWS_WITH_AS(
+      (void)teaching.loss(world.cpu, Lora::Params(world.cpu), World::topics<hb::Nothing>({}, {})),
+      doctest::Contains("a hypernetwork without dropout"), hb::Error);
 }
 
 TEST_CASE("an adapter fine-tuned, whatever the documents say") {

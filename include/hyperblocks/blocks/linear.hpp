@@ -47,7 +47,9 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
 
   static void forward(Device& device, const Params& params, Input input, Output y, Tape* tape = nullptr) {
     if (tape != nullptr) tape->input = input;
-    if constexpr (frozen)
+    if (input.updates.dropout)
+      forward_dropped(device, params, input, y);
+    else if constexpr (frozen)
       ops::updated_products<Scalar>(device, input.x, product(params, input.updates, y));
     else if (input.updates)
       ops::low_rank_update<Scalar>(device, input.x, params.weight, bias_of(params), input.updates, y);
@@ -77,10 +79,41 @@ struct Linear : RowBlock<Scalar, Device, spec.in, spec.out> {
   }
 
  private:
+  using Rows = View<Scalar, Device, dyn, spec.in>;
+
+  /// The updates read other rows than the weights do.
+  static void forward_dropped(Device& device, const Params& params, const Input& input, Output y) {
+    forward(device, params, input.x, y);
+    const ArenaScope scope(device);
+    const auto x = dropped(device, input.x, input.updates.dropout);
+    each_update(input.updates, [&](const auto& update) { ops::add_update<Scalar>(device, x, update, y); });
+  }
+
+  static Rows dropped(Device& device, View<const Scalar, Device, dyn, spec.in> x, const Dropout& dropout) {
+    const auto y = take<Scalar, dyn, spec.in>(device, x.rows());
+    ops::dropout<Scalar>(device, x, dropout, y);
+    return y;
+  }
+
   /// Of the linked updates, each into the gradient that stands at its place.
   static void update_gradients(Device& device, const Tape& tape, OutputGradient dy,
                                const InputGradient& dinput, Write write) {
     const auto& [x, updates] = tape.input;
+    if (!updates.dropout) return update_gradients(device, x, updates, dy, dinput, write);
+    const ArenaScope scope(device);
+    const auto read = dropped(device, x, updates.dropout);
+    Rows dread;
+    if (dinput.x) {
+      dread = take<Scalar, dyn, spec.in>(device, x.rows());
+      device.fill(dread.data(), 0, dread.bytes());
+    }
+    update_gradients(device, read, updates, dy, {dread, dinput.updates}, write);
+    if (dinput.x) ops::add<Scalar>(device, dropped(device, dread, updates.dropout), dinput.x, dinput.x);
+  }
+
+  static void update_gradients(Device& device, View<const Scalar, Device, dyn, spec.in> x,
+                               const Updates<const Scalar>& updates, OutputGradient dy,
+                               const InputGradient& dinput, Write write) {
     const Updates<Scalar>* gradient = &dinput.updates;
     each_update(updates, [&](const auto& update) {
       const Updates<Scalar> own = gradient != nullptr ? *gradient : Updates<Scalar>();
@@ -118,7 +151,10 @@ struct LinearPass {
 /// What forward() of each does, with one read of x where the weights are frozen.
 template <class Device, class X, class... Linears>
 void forward_together(Device& device, const X& x, const LinearPass<Linears>&... passes) {
+  const bool apart = (static_cast<bool>(passes.updates.dropout) || ...);
   if constexpr ((Linears::frozen && ...)) {
+    if (apart)
+      return (Linears::forward(device, passes.params, {x, passes.updates}, passes.y, passes.tape), ...);
     ((passes.tape != nullptr ? void(passes.tape->input = {x, passes.updates}) : void()), ...);
     using Scalar = std::common_type_t<typename Linears::Scalar...>;
     ops::updated_products<Scalar>(device, x, Linears::product(passes.params, passes.updates, passes.y)...);

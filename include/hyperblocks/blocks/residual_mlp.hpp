@@ -14,7 +14,7 @@
 
 namespace hyperblocks {
 
-/// y = activation(x)
+/// y = activation(x), of which a tape may say before forward that numbers are dropped
 template <Activation activation, Index width, RealScalar Scalar_, class Device_>
 struct Activate : RowBlock<Scalar_, Device_, width, width> {
   using Base = RowBlock<Scalar_, Device_, width, width>;
@@ -26,17 +26,22 @@ struct Activate : RowBlock<Scalar_, Device_, width, width> {
   using Gradients = Nothing;
   struct Tape {
     Input input;
+    Dropout dropout;
   };
 
   static void initialise(Device&, Params&, Random&) {}
   static void forward(Device& device, const Params&, Input x, Output y, Tape* tape = nullptr) {
-    if (tape != nullptr) tape->input = x;
     ops::activate<Scalar>(device, activation, x, y);
+    if (tape == nullptr) return;
+    tape->input = x;
+    if (tape->dropout) ops::dropout<Scalar>(device, y, tape->dropout, y);
   }
   static void backward(Device& device, const Params&, const Tape& tape, OutputGradient dy, InputGradient dx,
                        Gradients&, Write) {
     detail::check_tape("Activate", tape.input.rows(), dy.rows());
-    if (dx) ops::activate_backward<Scalar>(device, activation, tape.input, dy, dx);
+    if (!dx) return;
+    if (tape.dropout) ops::dropout<Scalar>(device, dy, tape.dropout, dx), dy = dx;
+    ops::activate_backward<Scalar>(device, activation, tape.input, dy, dx);
   }
 };
 

@@ -14,7 +14,7 @@ namespace hyperblocks {
 
 class Random {
  public:
-  explicit Random(std::uint64_t seed = 0) : state_(seed) {}
+  constexpr explicit Random(std::uint64_t seed = 0) : state_(seed) {}
   /// One of many that have nothing to do with each other: of a seed and, say, an epoch.
   static Random of(std::uint64_t seed, std::uint64_t number) {
     Random first(seed), second(number ^ first.bits());
@@ -23,11 +23,15 @@ class Random {
   /// Random(random.state()) goes on as `random` would.
   std::uint64_t state() const { return state_; }
 
-  std::uint64_t bits() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+  constexpr std::uint64_t bits() {
+    std::uint64_t z = (state_ += step);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
+  }
+  /// What Random(seed).bits() gives behind `skipped` calls.
+  static constexpr std::uint64_t bits(std::uint64_t seed, std::uint64_t skipped) {
+    return Random(seed + skipped * step).bits();
   }
 
   /// In [0, 1).
@@ -46,6 +50,7 @@ class Random {
   }
 
  private:
+  static constexpr std::uint64_t step = 0x9e3779b97f4a7c15u;
   std::uint64_t state_;
 };
 

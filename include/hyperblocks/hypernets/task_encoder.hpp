@@ -186,6 +186,7 @@ struct TaskEncoder {
   struct Input {
     View<const Scalar, Device, dyn, in> x = {};
     View<const Scalar, Device, dyn, out> noise = {};  ///< Gumbel's: samples a discrete code, in training
+    Dropout dropout = {};                             ///< in training, behind activations; needs a tape
   };
   using Output = View<Scalar, Device, dyn, out>;
   using InputGradient = View<Scalar, Device, dyn, in>;
@@ -210,6 +211,11 @@ struct TaskEncoder {
     const ArenaScope scope(device, tape != nullptr);
     check(!input.noise || discrete,
           [] { return Error("noise for a code that is not discrete", "TaskEncoder", "none", "some"); });
+    check(!input.dropout || tape, [] {
+      return Error("dropout without a tape", "TaskEncoder", "a tape, as training has one", "none");
+    });
+    Random random(input.dropout.seed);
+    if (tape) set_dropout(tape->body, input.dropout.rate, random);
     const auto last = discrete ? take<Scalar, dyn, out>(device, y.rows()) : y;
     Body::forward(device, params, input.x, last, tape ? &tape->body : nullptr);
     if constexpr (discrete) choose(device, last, input.noise, y);

@@ -148,6 +148,7 @@ struct TaskTrunk {
     OptionalTape<Ranks> ranks;
     typename Mlp::Tape sides_mlp2, mlp2;  ///< with sides and ranks it runs twice
     typename Last::Tape mlp3;
+    Dropout dropout;  ///< of what the mixer reads
   };
 
   static void initialise(Device& device, Params& params, Random& random) {
@@ -163,11 +164,15 @@ struct TaskTrunk {
     Last::initialise(device, params.mlp3, random);
   }
 
-  static void forward(Device& device, const Params& params, Input codes, Output y, Tape* tape = nullptr) {
+  /// Dropout is for training: of what the mixer reads, and behind activations but the last.
+  static void forward(Device& device, const Params& params, Input codes, Output y, Tape* tape = nullptr,
+                      const Dropout& dropout = {}) {
     const ArenaScope scope(device, tape != nullptr);
+    if (tape) set_dropouts(*tape, dropout);
     const Index rows = spec.linears * spec.layers * codes.rows();
     const Rows placed = scratch(device, rows), mixed = scratch(device, rows), x = scratch(device, rows);
     place(device, params, codes, placed, tape);
+    if (dropout) ops::dropout<Scalar>(device, placed, tape->dropout, placed);
     Mixer::forward(device, params.mixer, placed, mixed, tape ? &tape->mixer : nullptr);
     Mlp::forward(device, params.mlp1, mixed, x, tape ? &tape->mlp1 : nullptr);
     const Rows last = to_ranks(device, params, to_sides(device, params, x, tape), tape);
@@ -184,11 +189,21 @@ struct TaskTrunk {
     const Rows dmixed = scratch(device, dx.rows()), dplaced = scratch(device, dx.rows());
     Mlp::backward(device, params.mlp1, tape.mlp1, dx, dmixed, gradients.mlp1, write);
     Mixer::backward(device, params.mixer, tape.mixer, dmixed, dplaced, gradients.mixer, write);
+    if (tape.dropout) ops::dropout<Scalar>(device, dplaced, tape.dropout, dplaced);
     place_backward(device, params, tape, dplaced, dcodes, gradients, write);
   }
 
  private:
   using Rows = View<Scalar, Device, dyn, width>;
+  static void set_dropouts(Tape& tape, const Dropout& dropout) {
+    Random random(dropout.seed);
+    tape.dropout = {dropout.rate, random.bits()};
+    for (auto* const mlp : {&tape.mlp1, &tape.sides_mlp2, &tape.mlp2})
+      set_dropout(*mlp, dropout.rate, random);
+    set_dropout(tape.mixer, dropout.rate, random);
+    set_dropout(tape.mlp3, dropout.rate, random);
+    std::get<std::tuple_size_v<typename Last::Tape> - 1>(tape.mlp3).dropout = {};
+  }
   static Rows scratch(Device& device, Index rows) { return take<Scalar, dyn, width>(device, rows); }
   static void add_repeated(Device& device, const Repeats& repeats, Rows from, Rows to) {
     const ArenaScope scope(device);

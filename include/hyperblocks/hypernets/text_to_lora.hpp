@@ -103,7 +103,8 @@ struct TextToLora {
     const auto code = output.code ? output.code : take<Scalar, dyn, Encoder::out>(device, texts);
     const auto rows = take<Scalar, dyn, spec.head_in>(device, linears * Trunk::linear_rows * texts);
     Encoder::forward(device, params.task, input, code, tape ? &tape->task : nullptr);
-    Trunk::forward(device, params.trunk, code, rows, tape ? &tape->trunk : nullptr);
+    const Dropout dropout{input.dropout.rate, Random::bits(input.dropout.seed, 0)};
+    Trunk::forward(device, params.trunk, code, rows, tape ? &tape->trunk : nullptr, dropout);
     const auto to = factors<Scalar>(output.factors);
     each_target([&]<Projection projection>(Index number) {
       const ArenaScope own(device, tape != nullptr);

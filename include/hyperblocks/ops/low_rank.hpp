@@ -6,6 +6,7 @@
 #pragma once
 
 #include <hyperblocks/core/tensor.hpp>
+#include <hyperblocks/ops/dropout.hpp>
 
 namespace hyperblocks {
 
@@ -75,6 +76,7 @@ struct LowRank {
   Scalar* packed_b = nullptr;       ///< B in the device's own form, if it was packed: lora/factors.hpp
   Index first_row = 0, rows = all;  ///< the rows of x and y that it is for
   const LowRank* next = nullptr;    ///< one more update, of the same rows or of others
+  Dropout dropout = {};             ///< of x, on its way to this update and those linked to it
 
   static constexpr Index all = -1;
 

@@ -10,6 +10,7 @@
 
 #include <hyperblocks/ops/attention.hpp>
 #include <hyperblocks/ops/choices.hpp>
+#include <hyperblocks/ops/dropout.hpp>
 #include <hyperblocks/ops/elementwise.hpp>
 #include <hyperblocks/ops/losses.hpp>
 #include <hyperblocks/ops/optimiser.hpp>

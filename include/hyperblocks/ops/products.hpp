@@ -140,6 +140,9 @@ void check_updates(const Rows<const Scalar, Device>& x, const Row<const Scalar, 
   check_extent(where, "columns of y and rows of B", out, y.columns());
   check_extent(where, "rows of x and of y", x.rows(), y.rows());
   if (bias) check_extent(where, "elements of the bias", out, bias.size());
+  check(!updates.dropout, [] {
+    return Error("an update with dropout", where, "ops::add_update of the dropped rows", "rows as they are");
+  });
   each_update(updates, [&](const auto& update) { check_low_rank(where, update, x.rows()); });
 }
 
@@ -211,6 +214,23 @@ void low_rank_update(Device& device, Rows<const Scalar, Device> x,
   detail::count_product<Scalar, Stored>(device, y, in);
   detail::count_updates(device, updates, x.rows());
   Ops<Device>::template updated_products<Scalar>(device, x, product);
+}
+
+/// y += scale (x A^T) B^T + C, of one update without those linked to it, to its own rows.
+template <RealScalar Scalar, class Device, Index out, Index in>
+void add_update(Device& device, Rows<const Scalar, Device> x,
+                const LowRank<const Scalar, Device, out, in>& update, Rows<Scalar, Device> y) {
+  detail::check_low_rank("ops::add_update", update, x.rows());
+  const ArenaScope scope(device);
+  const Index count = update.row_count(x.rows());
+  const auto own = [&](auto rows) { return rows.slice(update.first_row, count); };
+  if (update.a) {
+    const auto shrunk = take<Scalar, dyn, dyn>(device, count, update.rank());
+    detail::shrink<Scalar>(device, own(x), update.a, shrunk);
+    scale<Scalar>(device, update.scale, shrunk, shrunk);
+    detail::add_expanded<Scalar>(device, shrunk, update.b, own(y));
+  }
+  if (update.bias) add_rows<Scalar>(device, own(y), update.bias, own(y));
 }
 
 /// What one update, without those linked to it, sends back: dx += scale (dy B) A; dA [+]= scale (dy B)^T x,

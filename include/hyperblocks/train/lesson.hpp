@@ -163,8 +163,9 @@ class LessonBatch {
 struct LessonOptions {
   double label_smoothing = 0;
   double noise = 0;  ///< NEFTune's alpha: uniform noise on the embeddings, of alpha / sqrt(size) at most
-  std::uint64_t seed = 0;  ///< of the noise
-  bool recompute = false;  ///< see Decoder::Input
+  double update_dropout = 0;  ///< of what each update of the decoder reads, as PEFT's lora_dropout
+  std::uint64_t seed = 0;     ///< of the noise, and of what is dropped
+  bool recompute = false;     ///< see Decoder::Input
 };
 
 /// A decoder before a batch of lessons.
@@ -210,7 +211,8 @@ struct Lessons {
   typename Model::Input input(Device& device) const {
     typename Model::Input result;
     result.sequences = batch.count(), result.rotary = rotary;
-    result.updates = updates, result.recompute = options.recompute;
+    result.updates = options.update_dropout != 0 ? dropping_updates() : updates;
+    result.recompute = options.recompute;
     if (options.noise == 0) {
       result.ids = batch.ids();
     } else {
@@ -234,6 +236,18 @@ struct Lessons {
     const auto noise = take<Scalar, dyn, Model::hidden>(device, x.rows());
     device.upload(noise.data(), host.data(), noise.bytes());
     ops::add<Scalar>(device, x, noise, x);
+  }
+
+  /// Each of the updates drops numbers of its own.
+  Updates dropping_updates() const {
+    Random random = Random::of(options.seed, 1);
+    Updates result = updates;
+    visit(
+        [&](const std::string&, auto& update) {
+          update.dropout = {options.update_dropout, random.bits()};
+        },
+        result);
+    return result;
   }
 
   /// The weighted loss of rows of logits, and its gradient, which may take the logits' place.

@@ -173,6 +173,7 @@ struct ReconstructionCourse {
   const Writer& writer;
   Pose pose;                              ///< pose(number): the KnownAdapters of a batch
   std::optional<HostAdapter> units = {};  ///< z_score_units: distances are those of z-scores
+  Dropout dropout = {};                   ///< each batch has a seed of its own
 
   Learned learn(Device& device, const Params& params, std::uint64_t number, Gradients& gradients,
                 Write write) const {
@@ -182,6 +183,7 @@ struct ReconstructionCourse {
     documents.reserve(known.size());
     for (const auto& each : known) documents.push_back(each.document);
     typename Writer::Tape tape;
+    set_writer_dropout(tape, dropout.rate, dropout.seed ^ number);
     double loss = 0;
     const auto parts = writer.write(device, params, documents, tape);
     check(parts.size() == known.size(), [&] {

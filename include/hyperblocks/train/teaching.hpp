@@ -43,10 +43,23 @@ void weigh(std::span<Topic<Document>> topics, MeanOver mean) {
   }
 }
 
+/// Of a writer's tape, before write().
+template <class Tape>
+void set_writer_dropout(Tape& tape, double rate, std::uint64_t seed) {
+  check(
+      rate == 0 || requires { tape.dropout; },
+      [&] {
+        return Error("a hypernetwork without dropout", "training", "a rate of 0", std::to_string(rate));
+      });
+  Random random = Random::of(seed, 2);
+  set_dropout(tape, rate, random);
+}
+
 struct TeachingOptions {
   LessonOptions lessons = {};
-  double l1 = 0;  ///< times the mean over linears of mean |A| + mean |B|
-  double l2 = 0;  ///< times the sum over modules of mean A^2 + mean B^2
+  double dropout = 0;  ///< within a hypernetwork whose writer's tape has a member `dropout`
+  double l1 = 0;       ///< times the mean over linears of mean |A| + mean |B|
+  double l2 = 0;       ///< times the sum over modules of mean A^2 + mean B^2
 };
 
 template <class Writer_>
@@ -68,6 +81,7 @@ struct Teaching {
               std::span<const Topic<Document>> topics) const {
     const ArenaScope scope(device);
     typename Writer::Tape tape;
+    set_writer_dropout(tape, options.dropout, options.lessons.seed);
     const auto parts = writer.write(device, params, documents_of(topics), tape);
     const LessonBatch<Device> batch(device, lessons_of(topics));
     const auto updates = in_batch(parts, topics, batch, [](const auto& part) { return part.updates; });
@@ -79,6 +93,7 @@ struct Teaching {
                typename Net::Gradients& gradients, Write write) const {
     const ArenaScope scope(device);
     typename Writer::Tape tape;
+    set_writer_dropout(tape, options.dropout, options.lessons.seed);
     const auto parts = writer.write(device, params, documents_of(topics), tape);
     const LessonBatch<Device> batch(device, lessons_of(topics));
     const auto updates = in_batch(parts, topics, batch, [](const auto& part) { return part.updates; });

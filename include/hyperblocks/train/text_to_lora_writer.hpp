@@ -20,6 +20,7 @@ struct TextToLoraWriter {
   struct Tape {
     typename Net::Tape net;
     View<Scalar, Device, dyn> gradient = {};
+    Dropout dropout = {};  ///< set before write()
   };
 
   std::vector<WrittenPart<Model>> write(Device& device, const typename Net::Params& params,
@@ -29,7 +30,7 @@ struct TextToLoraWriter {
     const auto numbers = take<Scalar, dyn>(device, texts * Net::numbers);
     tape.gradient = take<Scalar, dyn>(device, texts * Net::numbers);
     device.fill(tape.gradient.data(), 0, tape.gradient.bytes());
-    Net::forward(device, params, {.x = x}, {.factors = numbers}, &tape.net);
+    Net::forward(device, params, {.x = x, .dropout = tape.dropout}, {.factors = numbers}, &tape.net);
     std::vector<WrittenPart<Model>> parts;
     parts.reserve(documents.size());
     for (Index i = 0; i < texts; ++i)

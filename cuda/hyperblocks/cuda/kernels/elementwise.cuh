@@ -84,6 +84,18 @@ __global__ void map(Index packs, F f, To* to, const From*... from) {
   }
 }
 
+/// y(i) = factor(i) x(i)
+template <int width, class Scalar, class Factor>
+__global__ void scale_each(Index packs, Factor factor, const Scalar* x, Scalar* y) {
+  const Index stride = static_cast<Index>(gridDim.x) * blockDim.x;
+  for (Index i = static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; i < packs; i += stride) {
+    auto pack = load<width>(x, i);
+    each<width>(
+        [&](int k) { pack.values[k] = scalar_cast<Scalar>(factor(i * width + k) * wide(pack.values[k])); });
+    store(y, i, pack);
+  }
+}
+
 /// Both gradients of a gated unit in one pass; dgate and dup may be any of the inputs.
 template <int width, Activation f, class Scalar>
 __global__ void glu_backward(Index packs, const Scalar* gate, const Scalar* up, const Scalar* dy,

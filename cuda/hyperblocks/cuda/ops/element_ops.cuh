@@ -10,6 +10,7 @@
 #include <hyperblocks/cuda/kernels/elementwise.cuh>
 #include <hyperblocks/cuda/kernels/reduce.cuh>
 #include <hyperblocks/cuda/launch.cuh>
+#include <hyperblocks/ops/dropout.hpp>
 
 namespace hyperblocks::cuda {
 
@@ -129,6 +130,18 @@ struct ElementOps {
           },
           gate.size(), gate.data(), up.data(), dy.data(), dgate.data(), dup.data());
     });
+  }
+
+  template <RealScalar Scalar>
+  static void dropout(Cuda& cuda, Row<const Scalar> x, const ops::DropoutFactor<Accumulator<Scalar>>& factor,
+                      Row<Scalar> y) {
+    if (y.size() == 0) return;
+    with_packs(
+        [&]<int width>(std::integral_constant<int, width>) {
+          launch(cuda, kernels::scale_each<width, Scalar, ops::DropoutFactor<Accumulator<Scalar>>>,
+                 striding_grid(y.size() / width), y.size() / width, factor, x.data(), y.data());
+        },
+        y.size(), x.data(), y.data());
   }
 
   template <RealScalar Scalar>

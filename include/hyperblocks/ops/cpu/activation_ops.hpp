@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
-// Activations, gated units and soft caps of the Cpu device, forward and backward: y = f(x), y = f(gate) * up.
-// Computed in float (double for double); a NaN comes out as NaN.
+// Activations, gated units, soft caps and dropout of the Cpu device, forward and backward: y = f(x), y =
+// f(gate) * up. Computed in float (double for double); a NaN comes out as NaN.
 #pragma once
 
 #include <hyperblocks/ops/activation_functions.hpp>
 #include <hyperblocks/ops/cpu/rows.hpp>
+#include <hyperblocks/ops/dropout.hpp>
 
 namespace hyperblocks::cpu {
 
@@ -75,6 +76,16 @@ struct ActivationOps {
     detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
       kernel(static_cast<Accumulator<Scalar>>(cap), x.data() + first, dy.data() + first, dx.data() + first,
              count);
+    });
+  }
+
+  /// y(i) = factor(i) x(i); y may be x.
+  template <RealScalar Scalar>
+  static void dropout(Cpu& cpu, Row<const Scalar> x, const ops::DropoutFactor<Accumulator<Scalar>>& factor,
+                      Row<Scalar> y) {
+    detail::for_elements(cpu, x.size(), [&](Index first, Index count) {
+      for (Index i = first; i < first + count; ++i)
+        y(i) = scalar_cast<Scalar>(factor(i) * scalar_cast<Accumulator<Scalar>>(x(i)));
     });
   }
 };
