@@ -249,7 +249,7 @@ void train_reconstruction(const Run& run) {
   };
   const ZScores<Net> scores(run.examples, adapter_of);
   const hb::ReconstructionCourse<System, decltype(pose)> course{
-      system, pose, scores.units(), {plan.dropout, plan.seed}};
+      system, pose, scores.units(), {run.plan.dropout, run.plan.seed}};
   train_net_by(
       run, course, [](const auto&) { return std::optional<hb::example::Score>(); },
       [&](auto& params) { scores.prepare(run.cpu, params); });
