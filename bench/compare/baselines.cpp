@@ -22,7 +22,7 @@ nlohmann::ordered_json run(hb::Cpu& cpu, const Plan& plan, const std::string& na
   using Group = std::span<const Example>;
   const auto examined = [&](const compare::Way& way) { return compare::examined(cpu, setting, way); };
   const auto tuned = [&](auto lessons) {
-    return examined(hb::example::Tuned<Model, lora_rank>{
+    return examined(hb::example::Tuned<Model, hb::AdapterSpec{.rank = lora_rank}>{
         cpu, setting, {.steps = plan.steps, .rate = plan.rate, .seed = plan.seed}, lessons});
   };
   if (name == "nothing") return examined(hb::example::NotKnown<Model>{});

@@ -21,8 +21,8 @@ struct Known {
   std::string refused = {};  ///< why other documents could not be; what is asked about them counts as wrong
 };
 
-/// `params` may be nullptr: without the hypernetwork.
-template <class System>
+/// `params` may be nullptr: without the hypernetwork. `lora`: what is tuned in its place.
+template <AdapterSpec lora, class System>
 std::vector<Known> evaluated(Cpu& cpu, const System& system, const typename System::Net::Params* params,
                              const Examples& examples) {
   using Model = typename System::Model;
@@ -52,7 +52,7 @@ std::vector<Known> evaluated(Cpu& cpu, const System& system, const typename Syst
   };
   const TuningOptions tuning{.steps = plan.steps, .rate = plan.rate, .seed = plan.seed};
   const auto tune = [&](const char* name, auto lessons) {
-    add(name, Tuned<Model, HYPERBLOCKS_LORA_RANK>{cpu, setting, tuning, lessons});
+    add(name, Tuned<Model, lora>{cpu, setting, tuning, lessons});
   };
   add("nothing", NotKnown<Model>{});
   add("document in the context", InContext<Model>{cpu, setting});

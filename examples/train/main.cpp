@@ -255,9 +255,21 @@ void train_reconstruction(const Run& run) {
       [&](auto& params) { scores.prepare(run.cpu, params); });
 }
 
+/// What an adapter without a hypernetwork has: HYPERBLOCKS_LORA_RANK of every linear; of 0 what the
+/// hypernetwork writes.
+template <auto net>
+constexpr hb::AdapterSpec lora_spec() {
+  hb::AdapterSpec spec{.rank = HYPERBLOCKS_LORA_RANK};
+  if constexpr (HYPERBLOCKS_LORA_RANK == 0) {
+    spec.rank = net.rank;
+    if constexpr (requires { net.targets; }) spec.targets = net.targets;
+  }
+  return spec;
+}
+
 /// Plain fine-tuning of an adapter on all that is asked.
 void train_lora(const Run& run) {
-  using Lora = hb::Lora<Model, hb::AdapterSpec{.rank = HYPERBLOCKS_LORA_RANK}>;
+  using Lora = hb::Lora<Model, lora_spec<train_net>()>;
   using Writer = hb::LoraWriter<Lora>;
   const auto& [cpu, plan, examples, peers] = run;
   const Frozen frozen(run);
@@ -304,29 +316,41 @@ void evaluate(const Run& run) {
     const hb::example::NeedleMap<System> needles{run.cpu, system, *params};
     hb::example::write_json(out / "needle_map.json", needles.run());
   } else {
-    hb::example::write_evaluation(
-        out / "evaluation.json",
-        hb::example::evaluated(run.cpu, system, params ? &*params : nullptr, run.examples));
+    hb::example::write_evaluation(out / "evaluation.json",
+                                  hb::example::evaluated<lora_spec<train_net>()>(
+                                      run.cpu, system, params ? &*params : nullptr, run.examples));
   }
 }
 
-/// What the base says of the examples of a file, or of as many as a training of this plan would read.
-void write_lessons(const Run& run) {
+/// json_of(each example) of a file, or of as many as a training of this plan would read, into --out.
+template <class JsonOf>
+void write_lines(const Run& run, const char* name, JsonOf json_of) {
   const auto& [cpu, plan, examples, peers] = run;
-  const Frozen frozen(run);
   hb::make_folder(plan.out);
-  hb::AtomicFile file(std::filesystem::path(plan.out) / "lessons.jsonl");
+  hb::AtomicFile file(std::filesystem::path(plan.out) / name);
   const std::size_t count =
       examples.count() > 0 ? examples.count() : static_cast<std::size_t>(plan.steps * plan.batch);
   for (std::size_t i = 0; i < count; ++i) {
-    Example example = examples.count() > 0 ? examples.stored(i) : examples.trained(i);
-    if (plan.own_answers) frozen.teacher.answer(cpu, std::span(&example, 1));
-    auto topics = hb::example::questions_of(frozen.conversation, std::span(&example, 1));
-    frozen.teacher.teach(cpu, std::span(&example, 1), topics);
-    const std::string line = hb::example::to_json(example, topics.front()).dump() + "\n";
+    const std::string line =
+        json_of(examples.count() > 0 ? examples.stored(i) : examples.trained(i)).dump() + "\n";
     file.write(std::as_bytes(std::span(line)));
   }
   file.commit();
+}
+
+/// With what the base says of them.
+void write_lessons(const Run& run) {
+  const Frozen frozen(run);
+  write_lines(run, "lessons.jsonl", [&](Example example) {
+    if (run.plan.own_answers) frozen.teacher.answer(run.cpu, std::span(&example, 1));
+    auto topics = hb::example::questions_of(frozen.conversation, std::span(&example, 1));
+    frozen.teacher.teach(run.cpu, std::span(&example, 1), topics);
+    return hb::example::to_json(example, &topics.front());
+  });
+}
+
+void write_examples(const Run& run) {
+  write_lines(run, "examples.jsonl", [](const Example& example) { return hb::example::to_json(example); });
 }
 }  // namespace
 
@@ -352,6 +376,8 @@ int main(int count, char** arguments) {
       train_reconstruction(run);
     else if (plan.pipeline == "teach")
       write_lessons(run);
+    else if (plan.pipeline == "examples")
+      write_examples(run);
     else
       train_hypernet(run);
   }));

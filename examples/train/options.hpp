@@ -15,12 +15,13 @@ inline void add_pipeline(CLI::App& app, Plan& plan) {
          "language: the base, from nothing. For a hypernetwork: pretraining (says its documents again, and "
          "their ends), questions, distillation (what the base says with the document before it), "
          "reconstruction (the adapters that a file of JSON lines names); teach: writes down what a "
-         "distillation needs. lora: an adapter, without a hypernetwork. What the hypernetwork in --out has "
+         "distillation needs; examples: what --data makes up, as JSON lines. lora: an adapter, without a "
+         "hypernetwork. What the hypernetwork in --out has "
          "learnt: evaluate (beside the document in the context and adapters tuned in --steps steps), "
          "needle-map (how many needles it finds at every length and depth)")
       ->required()
       ->check(CLI::IsMember({"language", "pretraining", "questions", "distillation", "reconstruction",
-                             "teach", "lora", "evaluate", "needle-map"}));
+                             "teach", "examples", "lora", "evaluate", "needle-map"}));
 }
 
 inline void add_options(CLI::App& app, Plan& plan) {

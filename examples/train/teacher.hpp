@@ -65,17 +65,20 @@ struct ContextTeacher {
   }
 };
 
-/// A line of JSON for each example, with what the teacher says of it.
-inline nlohmann::ordered_json to_json(const Example& example, const TextTopic& topic) {
+/// A line of JSON for each example, with what the teacher says of it if there is a topic.
+inline nlohmann::ordered_json to_json(const Example& example, const TextTopic* topic = nullptr) {
   nlohmann::ordered_json line = {{"context", example.document},
                                  {"questions", nlohmann::ordered_json::array()}};
   for (std::size_t i = 0; i < example.questions.size(); ++i) {
-    const Lesson& lesson = topic.lessons[i];
-    std::vector<float> logs;
-    for (const half log : lesson.teacher_logs) logs.push_back(scalar_cast<float>(log));
-    line["questions"].push_back({{"question", example.questions[i].question},
-                                 {"answer", example.questions[i].answer},
-                                 {"teacher", {{"ids", lesson.teacher_ids}, {"logs", logs}}}});
+    nlohmann::ordered_json asked = {{"question", example.questions[i].question},
+                                    {"answer", example.questions[i].answer}};
+    if (topic != nullptr) {
+      const Lesson& lesson = topic->lessons[i];
+      std::vector<float> logs;
+      for (const half log : lesson.teacher_logs) logs.push_back(scalar_cast<float>(log));
+      asked["teacher"] = {{"ids", lesson.teacher_ids}, {"logs", logs}};
+    }
+    line["questions"].push_back(std::move(asked));
   }
   return line;
 }

@@ -102,9 +102,9 @@ struct Written {
 };
 
 /// By an adapter that is tuned for them, on the lessons that are made of them.
-template <class Model, Index rank>
+template <class Model, AdapterSpec spec>
 struct Tuned {
-  using Lora = hyperblocks::Lora<Model, AdapterSpec{.rank = rank}>;
+  using Lora = hyperblocks::Lora<Model, spec>;
   Cpu& cpu;
   const Setting<Model>& setting;
   TuningOptions options;
