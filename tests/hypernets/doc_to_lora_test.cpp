@@ -115,7 +115,7 @@ struct Subject {
 
 template <class Net>
 void check_gradients() {
-  Cpu cpu({.threads = 2});
+  Cpu cpu({.threads = 1});
   cpu.arena().poison(true);
   Subject<Net> subject(cpu);
   subject.train(cpu, hb::Write::assign);

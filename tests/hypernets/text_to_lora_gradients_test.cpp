@@ -32,7 +32,7 @@ bool follows_a_choice(hb::TaskCode code, const std::string& name) {
 
 template <hb::TextToLoraSpec spec>
 void check_gradients(const hb::Dropout& dropout = {}) {
-  Cpu cpu({.threads = 2});
+  Cpu cpu({.threads = 1});
   cpu.arena().poison(true);
   hb::test::TextToLoraCase<Net<spec>> subject(cpu, 3);
   subject.dropout = dropout;

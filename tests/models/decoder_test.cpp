@@ -109,7 +109,7 @@ struct Pass {
 template <class B>
 void check_gradients(Index last_logits, Index last_states, Index layers, bool final_norm, Index first = 0) {
   static_assert(hb::Block<B>);
-  Cpu cpu({.threads = 2});
+  Cpu cpu({.threads = 1});
   cpu.arena().poison(true);
   Pass<B> pass(cpu, last_logits, last_states, layers, final_norm, first);
   pass.train(cpu, hb::Write::assign);

@@ -57,7 +57,7 @@ void for_every_block(Check check) {
 template <class B>
 void check_gradients(const Feed& feed) {
   static_assert(Block<B>);
-  Cpu cpu({.threads = 2});
+  Cpu cpu({.threads = 1});
   cpu.arena().poison(true);
   Case<B> subject(cpu, feed, 17);
   // Away from the special values of initialisation (norms of one, biases of zero).

@@ -46,7 +46,7 @@ using Lora = hb::Lora<Model, hb::AdapterSpec{.rank = 2}>;
 
 /// What all systems share: the frozen decoder, and three lessons about two documents.
 struct World {
-  Cpu cpu{{.threads = 2}};
+  Cpu cpu{{.threads = 1}};
   hb::Random random{9};
   Model::Params model = hb::initialised<Model>(cpu, random);
   Model::Positions positions{cpu};
