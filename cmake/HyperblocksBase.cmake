@@ -59,7 +59,8 @@ function(hyperblocks_add_encoder target)
 endfunction()
 
 # hyperblocks_add_hypernet(TARGET CONFIG path NAME my_net): a hyperblocks::ShineSpec, DocToLoraSpec or TextToLoraSpec from a
-# hypernet.json or its folder, and the ContextSpec my_net_context, which says what a Doc-to-LoRA reads.
+# hypernet.json or its folder, the HypernetBase my_net_base (the sizes that its base must have) and the ContextSpec
+# my_net_context, which says what a Doc-to-LoRA reads.
 function(hyperblocks_add_hypernet target)
   hyperblocks_add_spec(hypernet ${target} ${ARGN})
 endfunction()

@@ -12,6 +12,11 @@
 
 namespace hyperblocks::example {
 
+/// A check of an option: a path that is the empty text is nobody's.
+inline CLI::Validator some_path() {
+  return {[](const std::string& path) { return std::string(path.empty() ? "an empty path" : ""); }, "PATH"};
+}
+
 /// Reads the command line, then run(); what goes wrong is told on standard error, and gives 1.
 template <class Run>
 int run_program(CLI::App& app, int count, char** arguments, Run run) {

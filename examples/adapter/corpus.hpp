@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // A corpus of texts, one JSON object in each line, {"id": "...", "text": "..."}, and a manifest of what has
-// been made of them: one line for each, added when its files are there. What is in a manifest is not made
-// again; several processes share the work, each with a manifest of its own.
+// been made of them: one line for each, added when its files are there. What a manifest says of the same text
+// and options is not made again while its files are there; several processes share the work, each with a
+// manifest of its own.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include <hyperblocks/io/atomic_file.hpp>
@@ -46,21 +50,25 @@ class Corpus {
     if (is_there(out_))
       for (const auto& entry : std::filesystem::directory_iterator(out_))
         if (is_manifest(entry.path())) read_manifest(entry.path());
-    count_ = ids.size();
     meet(peers_);  // nobody adds to a manifest that another has yet to read
   }
 
-  /// make(text, place) -> tokens, for every text of this process that is in no manifest. One that fails is
-  /// noted and tried again the next time. How many failed.
-  template <class Make>
-  Index each(Make make) {
+  /// make(text, place) -> tokens, for every text of this process that has not been made with the same options
+  /// or whose files are_there(place) does not find. One that fails is noted and tried again the next time.
+  /// How many failed.
+  template <class Make, class AreThere>
+  Index each(const std::string& options, Make make, AreThere are_there) {
     const auto start = Clock::now();
     make_folder(out_);
     std::ofstream manifest = own_manifest();
-    Index made = 0, failed = 0;
+    Index made = 0, failed = 0, there = 0, all = 0;
     each_text([&](std::size_t number, const CorpusText& text) {
-      if (static_cast<Index>(number) % peers_.count() != peers_.rank() || done_.contains(text.id)) return;
-      nlohmann::ordered_json line = {{"id", text.id}};
+      const std::string of = fingerprint(options + '\n' + text.text);
+      const auto before = done_.find(text.id);
+      const bool is_made = before != done_.end() && before->second.of == of && are_there(out_ / text.id);
+      ++all, there += is_made;
+      if (static_cast<Index>(number) % peers_.count() != peers_.rank() || is_made) return;
+      nlohmann::ordered_json line = {{"id", text.id}, {"of", of}, {"at", now()}};
       const auto begin = Clock::now();
       try {
         line["tokens"] = make(text, out_ / text.id);
@@ -76,15 +84,33 @@ class Corpus {
         return Error("cannot write", manifest_path().string(), "room for a line", std::strerror(errno));
       });
     });
-    std::fprintf(stderr, "%td adapters made, %td failed, %zu of %zu were there; %.1f s\n", made, failed,
-                 done_.size(), count_, seconds_since(start));
+    std::fprintf(stderr, "%td adapters made, %td failed, %td of %td were there; %.1f s\n", made, failed,
+                 there, all, seconds_since(start));
     return failed;
   }
 
  private:
+  struct Made {
+    std::string of;  ///< fingerprint of the text and the options
+    double at = 0;
+  };
   using Clock = std::chrono::steady_clock;
   static double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  /// Short, and hardly ever the same of two texts (FNV-1a).
+  static std::string fingerprint(const std::string& text) {
+    std::uint64_t hash = 0xcbf29ce484222325u;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    std::array<char, 17> digits{};
+    std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(hash));
+    return digits.data();
+  }
+
+  /// Seconds of the clock on the wall: of two manifests' lines it tells the later one.
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   }
 
   static bool is_manifest(const std::filesystem::path& path) {
@@ -127,7 +153,9 @@ class Corpus {
       const auto fields = nlohmann::json::parse(line, nullptr, false);
       if (!fields.is_object()) return;  // cut off when the program was killed
       const JsonObject json(fields, where);
-      if (!json.contains("error")) done_.insert(json.get<std::string>("id"));
+      if (json.contains("error") || !json.contains("of")) return;
+      Made& last = done_[json.get<std::string>("id")];
+      if (const double at = json.get<double>("at"); at >= last.at) last = {json.get<std::string>("of"), at};
     });
   }
 
@@ -148,8 +176,7 @@ class Corpus {
   std::string file_;
   std::filesystem::path out_;
   const Peers& peers_;
-  std::set<std::string> done_;
-  std::size_t count_ = 0;
+  std::map<std::string, Made> done_;  ///< by id, the last time
 };
 
 }  // namespace hyperblocks::example

@@ -10,6 +10,10 @@
 #ifdef HYPERBLOCKS_HYPERNET
 #include <adapter_base.hpp>
 #include <adapter_net.hpp>
+static_assert(
+    hyperblocks::hypernet_base(adapter_base) == adapter_net_base,
+    "hyperblocks: HYPERBLOCKS_HYPERNET is for another base than HYPERBLOCKS_BASE_CONFIG: see 'base' in "
+    "its hypernet.json");
 #else  // SHINE on SmolLM2-135M
 inline constexpr hyperblocks::DecoderSpec adapter_base = hyperblocks::specs::smollm2_135m;
 inline constexpr hyperblocks::ShineSpec adapter_net{};
@@ -32,9 +36,12 @@ int main(int count, char** arguments) {
       hb::example::system_name<NetSpec> + ", a base of " + std::to_string(adapter_base.layers) +
       " layers, hidden " + std::to_string(adapter_base.hidden) + ".");
   hb::example::Options options;
-  app.add_option("--base", options.base, "the base: a Hugging Face folder or a GGUF file")->required();
+  app.add_option("--base", options.base, "the base: a Hugging Face folder or a GGUF file")
+      ->required()
+      ->check(hb::example::some_path());
   app.add_option("--hypernet", options.hypernet, "folder with hypernet.json and hypernet.safetensors")
-      ->required();
+      ->required()
+      ->check(hb::example::some_path());
   app.add_option("--encoder,--text-encoder", options.encoder, "the folder of the other model that reads");
   app.add_option("--text", options.text,
                  "input: a file; for Text-to-LoRA the task's description; - is standard input");

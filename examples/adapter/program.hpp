@@ -13,16 +13,12 @@
 #include "../stages.hpp"
 #include "../stored_weights.hpp"
 #include "../streams.hpp"
+#include "checks.hpp"
 #include "corpus.hpp"
 #include "questions.hpp"
 #include "text_reader.hpp"
 
 namespace hyperblocks::example {
-
-template <class NetSpec>
-inline constexpr const char* system_name = std::same_as<NetSpec, ShineSpec>       ? "SHINE"
-                                           : std::same_as<NetSpec, DocToLoraSpec> ? "Doc-to-LoRA"
-                                                                                  : "Text-to-LoRA";
 
 /// A file's text; "-" is standard input.
 inline std::string text_of(const std::string& file) {
@@ -36,6 +32,15 @@ inline std::string text_of(const std::string& file) {
     return Error("not a text", file, "UTF-8", "another byte at offset " + std::to_string(valid));
   });
   return some_text(std::move(text), file);
+}
+
+/// How wide its states are.
+template <class EncoderSpec>
+constexpr Index hidden_of(const DecoderSpec& base, const EncoderSpec& encoder) {
+  if constexpr (std::same_as<EncoderSpec, BaseReads>)
+    return base.hidden;
+  else
+    return encoder.hidden;
 }
 
 /// The model that reads: the base, another decoder, or a text encoder.
@@ -102,16 +107,32 @@ class Program {
 
   /// An adapter for each of a corpus's texts that has none yet; how many could not be made.
   Index run(Corpus& corpus) {
-    return corpus.each([&](const CorpusText& text, const std::filesystem::path& out) {
+    const auto place = [&](const std::filesystem::path& out) {
+      return options_.format == "gguf" ? out.string() + ".gguf" : out.string();
+    };
+    const auto make = [&](const CorpusText& text, const std::filesystem::path& out) {
       const std::vector<Tokens> pieces = reader_.read(as_read(text.text), text.where);
       Index tokens = 0;
       for (const Tokens& piece : pieces) tokens += std::ssize(piece);
-      write(made(pieces, nullptr), options_.format == "gguf" ? out.string() + ".gguf" : out.string());
+      write(made(pieces, nullptr), place(out));
       return tokens;
-    });
+    };
+    const auto are_there = [&](const std::filesystem::path& out) {
+      return std::ranges::all_of(adapter_files(options_.format, place(out)),
+                                 [](const auto& file) { return is_there(file); });
+    };
+    return corpus.each(made_with(), make, are_there);
   }
 
  private:
+  /// The options that decide what an adapter is.
+  std::string made_with() const {
+    std::ostringstream all;
+    all << options_.format << ' ' << options_.chunk.value_or(-1) << ' ' << options_.scale << ' '
+        << options_.bias_scale << ' ' << options_.weights;
+    return all.str();
+  }
+
   /// SHINE reads a text as it is, the others without the white space around it.
   static std::string as_read(const std::string& text) {
     return is_shine ? text : std::string(hyperblocks::detail::stripped(text));
@@ -125,7 +146,24 @@ class Program {
     check_finite(adapter,
                  "the adapter, of numbers in the base or the hypernetwork that are not, or of a "
                  "scale or numbers that are too large");
+    for (const auto& [place, factors] : adapter.linears) check_product(factors, to_string(place));
     return adapter;
+  }
+
+  /// That no number of scale B A can be more than a float holds.
+  static void check_product(const HostFactors& factors, const std::string& place) {
+    const auto largest = [](const std::vector<float>& numbers) {
+      double most = 0;
+      for (const float number : numbers) most = std::max(most, std::abs(static_cast<double>(number)));
+      return most;
+    };
+    const double bound =
+        std::abs(factors.scale) * static_cast<double>(factors.rank) * largest(factors.a) * largest(factors.b);
+    check(bound <= std::numeric_limits<float>::max(), [&] {
+      return Error("an adapter of numbers that are too large", place,
+                   "scale B A that a float can hold (a smaller --scale or --bias-scale)",
+                   "up to " + hyperblocks::detail::spec_text(bound));
+    });
   }
 
   HostAdapter of_pieces(const std::vector<Tokens>& pieces, NamedTensors* dump) {
@@ -202,7 +240,7 @@ class Program {
     double squares = 0;
     for (const float number : embedding) squares += static_cast<double>(number) * static_cast<double>(number);
     const double length = std::sqrt(squares), wanted = std::sqrt(static_cast<double>(embedding.size()));
-    if (std::abs(length / wanted - 1) > 1e-3)
+    if (length > 0 && std::abs(length / wanted - 1) > 1e-3)
       std::cerr << "note: " << file << ": 'embedding' of length " << length << " is read with the length "
                 << wanted << ", as a description's has\n";
   }
@@ -311,157 +349,6 @@ class Program {
   std::optional<std::pair<typename Encoder::Params, typename Encoder::Positions>> encoder_;
 };
 
-/// The files that a run makes, with the options that they come from.
-inline std::vector<std::pair<std::string, std::filesystem::path>> output_files(const Options& options) {
-  const std::filesystem::path out = options.out;
-  std::vector<std::pair<std::string, std::filesystem::path>> files;
-  if (names_gguf(out))
-    files.emplace_back("--out", out);
-  else if (options.format == "safetensors")
-    files.emplace_back("--out", out / "adapter.safetensors");
-  else if (options.format == "gguf")
-    files.emplace_back("--out", out / "adapter.gguf");
-  else
-    for (const char* const name : {"adapter_model.safetensors", "adapter_config.json"})
-      files.emplace_back("--out", out / name);
-  if (!options.dump.empty()) files.emplace_back("--dump", options.dump);
-  if (!options.logits.empty()) files.emplace_back("--logits", options.logits);
-  return files;
-}
-
-/// That each output has a place of its own, which is neither a folder or device nor a file that is read here.
-inline void check_places(const Options& options) {
-  const auto same = [](const std::filesystem::path& a, const std::filesystem::path& b) {
-    return std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
-  };
-  const auto files = output_files(options);
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto& [option, file] = files[i];
-    const auto refuse = [&, &which = option, &place = file](const char* what, const char* expected,
-                                                            const std::string& found) {
-      throw Error(what, which + " " + place.string(), expected, found);
-    };
-    if (is_there(file) && !std::filesystem::is_regular_file(file))
-      refuse("not a file", "a regular file, or none", "a folder or a device");
-    for (std::size_t other = 0; other < i; ++other)
-      if (same(file, files[other].second)) refuse("one file for two things", "two files", files[other].first);
-    for (const std::string* input : {&options.base, &options.hypernet, &options.encoder, &options.text,
-                                     &options.corpus, &options.features, &options.embedding}) {
-      if (input->empty() || *input == "-" || !is_there(file)) continue;
-      if (same(file, *input) || (is_folder(*input) && same(file.parent_path(), *input)))
-        refuse("an input would be overwritten", "a file that is not read here", *input);
-    }
-  }
-}
-
-inline bool can_be_written_to(const std::filesystem::path& folder) {
-  try {
-    const AtomicFile tried(folder / ".can_be_written_to");
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-/// That there is a folder to write to, or for the adapter one that can be made: found out before the work.
-inline void check_outputs(const Options& options) {
-  check(!options.out.empty(),
-        [] { return Error("nowhere to write to", "--out", "a folder, or a file *.gguf", "''"); });
-  check_places(options);
-  for (const auto& [option, file] : output_files(options)) {
-    std::filesystem::path there = std::filesystem::absolute(file).parent_path();
-    while (option == "--out" && !is_there(there) && there.has_relative_path()) there = there.parent_path();
-    check(std::filesystem::is_directory(there) && can_be_written_to(there),
-          [&, &which = option, &wanted = file] {
-            return Error("nowhere to write to", which + " " + wanted.string(),
-                         "a folder that may be written to", there.string());
-          });
-  }
-}
-
-/// That what is to be read is there.
-inline void check_inputs(const Options& options) {
-  for (const auto& [option, path] : {std::pair("--base", &options.base),
-                                     {"--hypernet", &options.hypernet},
-                                     {"--encoder", &options.encoder},
-                                     {"--text", &options.text},
-                                     {"--corpus", &options.corpus},
-                                     {"--features", &options.features},
-                                     {"--embedding", &options.embedding}})
-    check(path->empty() || *path == "-" || is_there(*path), [&, &name = option, &missing = *path] {
-      return Error("a missing file", std::string(name) + " " + missing, "a file or a folder",
-                   "nothing of this name");
-    });
-}
-
-/// What fits this program's system, before anything is read.
-template <class NetSpec>
-void check_options(const Options& options) {
-  constexpr bool doc = std::same_as<NetSpec, DocToLoraSpec>, task = std::same_as<NetSpec, TextToLoraSpec>;
-  const int inputs = !options.text.empty() + !options.corpus.empty() + !options.ids.empty() +
-                     !options.features.empty() + !options.embedding.empty();
-  check(inputs == 1, [&] {
-    return Error("what to read is not clear", "the input",
-                 "one of --text, --corpus, --ids, --features, --embedding, and not empty",
-                 std::to_string(inputs) + " of them");
-  });
-  const auto only = [](bool given, bool fits, const char* option, const char* system) {
-    check(!given || fits, [&] {
-      return Error("an option of another system", option, std::string("a program for ") + system,
-                   std::string("one for ") + system_name<NetSpec>);
-    });
-  };
-  only(!options.features.empty(), doc, "--features", "Doc-to-LoRA");
-  only(!options.embedding.empty(), task, "--embedding", "Text-to-LoRA");
-  only(!options.ids.empty(), !task, "--ids", "SHINE or Doc-to-LoRA");
-  only(options.chunk.has_value(), !task, "--chunk", "SHINE or Doc-to-LoRA");
-  only(!options.encoder.empty(), doc || task, "--encoder", "Doc-to-LoRA or Text-to-LoRA");
-  only(options.iterative, doc, "--iterative", "Doc-to-LoRA");
-  check(!options.in_context || (!task && !options.text.empty() && !options.questions.empty()), [] {
-    return Error("nothing to put before a question", "--in-context", "a document of --text, and --ask",
-                 "none");
-  });
-  only(!options.chunk_scales.empty(), doc, "--chunk-scales", "Doc-to-LoRA");
-  only(options.scale != 1, doc, "--scale", "Doc-to-LoRA");
-  only(options.bias_scale != 1, doc, "--bias-scale", "Doc-to-LoRA");
-  check(options.logits.empty() == options.logits_ids.empty(), [] {
-    return Error("logits of what, and where to", "--logits FILE --logits-ids 1,2,3", "both", "one of them");
-  });
-  for (const auto& [given, found] : {std::pair(!options.questions.empty(), "--ask"),
-                                     {!options.logits.empty(), "--logits"},
-                                     {!options.dump.empty(), "--dump"},
-                                     {!options.chunk_scales.empty(), "--chunk-scales"},
-                                     {names_gguf(options.out), "--out with a file"}})
-    check(options.corpus.empty() || !given, [&option = found] {
-      return Error("an option for one document", "--corpus", "--out FOLDER, and no options for one", option);
-    });
-  check(!options.chunk.has_value() || !options.text.empty() || !options.corpus.empty(), [&] {
-    return Error(
-        "nothing to cut into pieces", "--chunk", "--text or --corpus",
-        options.ids.empty() ? "--features, which are one piece" : "--ids, whose pieces are given as 1,2;3,4");
-  });
-  for (const auto& [name, value] :
-       {std::pair("--scale", options.scale), {"--bias-scale", options.bias_scale}})
-    check(std::isfinite(static_cast<float>(value)), [&, &option = name, &given = value] {
-      return Error("a number is not finite", option, "a scale that a float can hold", std::to_string(given));
-    });
-  check_inputs(options);
-  check_outputs(options);
-}
-
-/// What is read of the model that reads is a part of the program, as specs are.
-inline void check_context(const ContextSpec& compiled, const std::string& hypernet) {
-  const auto said = [](const ContextSpec& context) {
-    return std::string(EnumNames<ContextKind>::names[static_cast<std::size_t>(context.kind)]) + ", layers " +
-           std::to_string(context.layers);
-  };
-  const ContextSpec found = read_hypernet(hypernet).context;
-  check(found == compiled, [&] {
-    return Error("the program is compiled for another context", hypernet + ": 'context'", said(compiled),
-                 said(found));
-  });
-}
-
 /// How many documents of a corpus failed.
 template <auto base, auto net, ContextSpec context, auto encoder>
 Index run(const Options& options, const Peers& peers) {
@@ -482,7 +369,9 @@ Index run(const Options& options, const Peers& peers) {
       return Error("an option of another system", "--dump", "a program for SHINE", "one for SHINE-R");
     });
   check_spec(base, decoder_spec(options.base), options.base);
-  if constexpr (std::same_as<NetSpec, DocToLoraSpec>) check_context(context, options.hypernet);
+  check_hypernet(base, net, context, options.hypernet);
+  if constexpr (std::same_as<NetSpec, TextToLoraSpec>)
+    if (reads) check_reader(net.embedding, hidden_of(base, encoder), options);
   if (base_reads && reads)
     if (const std::string meant = read_hypernet(options.hypernet).reader; !meant.empty())
       std::cerr << "note: hypernet.json says that '" << meant

@@ -104,6 +104,7 @@ class TextReader {
   /// unless the pieces are the caller's own choice.
   std::vector<Tokens> checked(std::vector<Tokens> pieces, const std::string& where) const {
     const Index room = std::max<Index>(0, most_read() - appended);
+    Index longer = 0, longest = 0;
     for (const Tokens& piece : pieces) {
       const auto size = static_cast<Index>(piece.size());
       check(size <= room || !options_.ids.empty() || options_.chunk.has_value(), [&] {
@@ -114,9 +115,7 @@ class TextReader {
                 "--chunk 0 it is read as it is)",
             std::to_string(size));
       });
-      if (size > room)
-        std::cerr << "note: " << where << ": a piece of " << size << " tokens, the model was trained to read "
-                  << room << '\n';
+      longer += size > room, longest = std::max(longest, size);
       const auto wrong = std::ranges::find_if(piece, [](auto id) { return id >= most_id(); });
       check(wrong == piece.end(), [&] {
         return Error("the tokenizer is another model's", where,
@@ -124,6 +123,9 @@ class TextReader {
                      std::to_string(*wrong));
       });
     }
+    if (longer > 0)
+      std::cerr << "note: " << where << ": " << longer << " of " << pieces.size() << " pieces have up to "
+                << longest << " tokens, the model was trained to read " << room << '\n';
     return pieces;
   }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <iostream>
 
 #include <hyperblocks/io/json_object.hpp>
 
@@ -32,6 +33,7 @@ class TextToLoraImport {
     read_modules();
     read_training();
     read_task_encoder();
+    tell_reader();
     read_trunk();
     read_heads();
     read_fixed();
@@ -203,6 +205,12 @@ class TextToLoraImport {
                    std::to_string(first.shape[0]));
     });
     add_linear("task.2", from + "mlp.3", spec_.code == TaskCode::softmax ? spec_.codes : code_, 4 * code_);
+  }
+
+  void tell_reader() const {
+    if (result_.config.reader.empty() && spec_.embedding != base_.hidden)
+      std::cerr << "note: it reads embeddings of " << spec_.embedding << " numbers, this base's states have "
+                << base_.hidden << ": another model reads, of which args.yaml says nothing\n";
   }
 
   void read_trunk() {

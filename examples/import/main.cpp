@@ -68,10 +68,15 @@ int main(int count, char** arguments) {
   std::vector<std::pair<const CLI::App*, const System*>> commands;
   for (const System& system : systems) {
     auto* const command = app.add_subcommand(system.name, system.help);
-    command->add_option("--from", options.from, "the checkpoint's folder")->required();
+    command->add_option("--from", options.from, "the checkpoint's folder")
+        ->required()
+        ->check(hb::example::some_path());
     command->add_option("--base", options.base, "the base: a folder, a config.json or a GGUF file")
-        ->required();
-    command->add_option("--out", options.out, "the folder to write")->required();
+        ->required()
+        ->check(hb::example::some_path());
+    command->add_option("--out", options.out, "the folder to write")
+        ->required()
+        ->check(hb::example::some_path());
     std::string names;
     for (const std::string& name : system.settings) names += " " + name;
     command->add_option("--set", options.set, "NAME=VALUE, what the files do not say:" + names);

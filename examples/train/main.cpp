@@ -14,6 +14,10 @@
 
 #include <train_base.hpp>
 #include <train_net.hpp>
+static_assert(
+    hyperblocks::hypernet_base(train_base) == train_net_base,
+    "hyperblocks: HYPERBLOCKS_HYPERNET is for another base than HYPERBLOCKS_BASE_CONFIG: see 'base' in "
+    "its hypernet.json");
 
 #include "../command_line.hpp"
 #include "../processes.hpp"

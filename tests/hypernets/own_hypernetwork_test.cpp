@@ -10,10 +10,10 @@
 // [includes]
 #include <hyperblocks/hyperblocks.hpp>
 #include <hyperblocks/hypernets/factor_layout.hpp>
-// [/includes]
 
 namespace hb = hyperblocks;
 using hb::Cpu, hb::dyn, hb::Index;
+// [/includes]
 
 namespace {
 

@@ -98,6 +98,14 @@ TEST_CASE("another model reads") {
   CHECK_THROWS_WITH_AS(world.run(), doctest::Contains("another model that reads (--encoder)"), hb::Error);
 }
 
+TEST_CASE("another system's hypernetwork, and scales whose product no float holds") {
+  World world;
+  world.options.bias_scale = 1e30;
+  CHECK_THROWS_WITH_AS(world.run(), doctest::Contains("numbers that are too large"), hb::Error);
+  world.options.hypernet = (hb::test::adapter_fixtures / "../../examples/train/tiny/shine").string();
+  CHECK_THROWS_WITH_AS(world.run(), doctest::Contains("a hypernetwork of another system"), hb::Error);
+}
+
 TEST_CASE("as many scales as pieces") {
   World world;
   world.options.chunk_scales = "1";

@@ -97,7 +97,7 @@ TEST_CASE("a hypernetwork whose factors are zero gives an adapter of zeros") {
   using Net = hb::Shine<hb::Decoder<hb::test::tiny_llama, float, hb::Cpu>, spec>;
   hb::Cpu cpu;
   auto params = hb::make<Net::Params>(cpu);
-  hb::save_hypernet<Net>(cpu, params, world.folder.path / "net");
+  hb::save_hypernet<Net>(cpu, params, world.folder.path / "net", {});
   world.run();
   CHECK(!hb::changes(hb::read_adapter(world.options.out)));
 }
@@ -177,6 +177,13 @@ TEST_CASE("what does not fit is said, and nothing is written") {
                        doctest::Contains("not a list of numbers (--chunk-scales)"), hb::Error);
   CHECK_THROWS_AS(hb::example::parse_numbers("1,nan", ""), hb::Error);
   CHECK(hb::example::parse_numbers("1,-0.5,2e1", "") == std::vector<double>{1, -0.5, 20});
+}
+
+TEST_CASE("the base's own folder is no place for an adapter that is loaded with it") {
+  World world;
+  world.options.out = world.options.base;
+  CHECK_THROWS_WITH_AS(world.run(), doctest::Contains("an adapter in the base's own folder"), hb::Error);
+  CHECK_FALSE(hb::is_there(std::filesystem::path(world.options.base) / "adapter_config.json"));
 }
 
 TEST_CASE("questions are prompts before anything is loaded, and one that is too long is refused") {

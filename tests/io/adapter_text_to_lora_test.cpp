@@ -61,6 +61,8 @@ TEST_CASE("from an embedding") {
   refused("an embedding without a direction");
   hb::example::write_tensors(file, {{"other", {{9}, embedding}}});
   refused("no such tensor");
-  options.embedding = "", options.ids = "1,2";
+  options.embedding = "", options.text = options.base + "/config.json";
+  refused("a model that reads gives embeddings of another width");
+  options.text = "", options.ids = "1,2";
   refused("an option of another system (--ids)");
 }

@@ -16,6 +16,7 @@ struct World {
   hb::test::Folder folder;
   std::filesystem::path corpus = folder.path / "corpus.jsonl", out = folder.path / "out";
   std::vector<std::string> made;
+  std::string options = "as usual";
 
   void write(const std::filesystem::path& path, const std::string& text) const {
     std::ofstream(path) << text;
@@ -24,12 +25,17 @@ struct World {
   Index run() {
     made.clear();
     return Corpus(corpus, out, hb::example::Peers())
-        .each([&](const CorpusText& text, const std::filesystem::path& place) {
-          hb::check(text.text != "bad", [] { return hb::Error("a bad text", "here", "a good one", "bad"); });
-          CHECK(place == out / text.id);
-          made.push_back(text.id + ":" + text.text);
-          return Index{1};
-        });
+        .each(
+            options,
+            [&](const CorpusText& text, const std::filesystem::path& place) {
+              hb::check(text.text != "bad",
+                        [] { return hb::Error("a bad text", "here", "a good one", "bad"); });
+              CHECK(place == out / text.id);
+              made.push_back(text.id + ":" + text.text);
+              write(place, "made");
+              return Index{1};
+            },
+            [](const std::filesystem::path& place) { return std::filesystem::exists(place); });
   }
 };
 using Texts = std::vector<std::string>;
@@ -45,11 +51,31 @@ TEST_CASE("every text once, and only those that are not there yet") {
   CHECK(world.made == Texts{"a: one \n", "b-2.x:two"});
   CHECK(world.run() == 1);  // tried again
   CHECK(world.made.empty());
-  world.write(world.corpus, R"({"id": "a", "text": "one"}
+  world.write(world.corpus, R"({"id": "a", "text": " one \n"}
 {"id": "d", "text": "four"}
 )");
   CHECK(world.run() == 0);
   CHECK(world.made == Texts{"d:four"});
+}
+
+TEST_CASE("a text that has changed, other options, files that are gone: made again") {
+  World world;
+  world.write(world.corpus, "{\"id\": \"a\", \"text\": \"one\"}\n{\"id\": \"b\", \"text\": \"two\"}\n");
+  CHECK(world.run() == 0);
+  world.write(world.corpus, "{\"id\": \"a\", \"text\": \"1\"}\n{\"id\": \"b\", \"text\": \"two\"}\n");
+  CHECK(world.run() == 0);
+  CHECK(world.made == Texts{"a:1"});
+  world.write(world.corpus, "{\"id\": \"a\", \"text\": \"one\"}\n{\"id\": \"b\", \"text\": \"two\"}\n");
+  CHECK(world.run() == 0);  // as it once was, but what is there is of the other text
+  CHECK(world.made == Texts{"a:one"});
+  std::filesystem::remove(world.out / "b");
+  CHECK(world.run() == 0);
+  CHECK(world.made == Texts{"b:two"});
+  world.options = "others";
+  CHECK(world.run() == 0);
+  CHECK(world.made == Texts{"a:one", "b:two"});
+  CHECK(world.run() == 0);
+  CHECK(world.made.empty());
 }
 
 TEST_CASE("a line that was cut off when the program was killed is no line") {
@@ -67,8 +93,10 @@ TEST_CASE("a line that was cut off when the program was killed is no line") {
 TEST_CASE("manifests of other processes count") {
   World world;
   world.write(world.corpus, "{\"id\": \"a\", \"text\": \"one\"}\n{\"id\": \"b\", \"text\": \"two\"}\n");
-  std::filesystem::create_directory(world.out);
-  world.write(world.out / "manifest.7.jsonl", "{\"id\": \"a\", \"tokens\": 1}\n");
+  CHECK(world.run() == 0);
+  std::filesystem::rename(world.out / "manifest.0.jsonl", world.out / "manifest.7.jsonl");
+  std::filesystem::resize_file(world.out / "manifest.7.jsonl",
+                               std::filesystem::file_size(world.out / "manifest.7.jsonl") - 5);  // of b
   CHECK(world.run() == 0);
   CHECK(world.made == Texts{"b:two"});
 }

@@ -150,7 +150,7 @@ TEST_CASE("a hypernetwork is saved and loaded, by programs of its spec and base 
   hb::Random random(1);
   auto params = hb::make<Net::Params>(cpu);
   Net::initialise(cpu, params, random);
-  hb::save_hypernet<Net>(cpu, params, folder.path / "net");
+  hb::save_hypernet<Net>(cpu, params, folder.path / "net", {});
   const auto again = hb::loaded_hypernet<Net>(cpu, folder.path / "net");
   hb::visit(
       [](const std::string& name, const auto& first, const auto& second) {
@@ -159,7 +159,7 @@ TEST_CASE("a hypernetwork is saved and loaded, by programs of its spec and base 
       },
       params, again);
   params.m2p.positions.layer.span()[3] = NAN;
-  hb::save_hypernet<Net>(cpu, params, folder.path / "nan");
+  hb::save_hypernet<Net>(cpu, params, folder.path / "nan", {});
   CHECK(error_of([&] { hb::loaded_hypernet<Net>(cpu, folder.path / "nan"); })
             .ends_with("hypernet.safetensors: 'm2p.positions.layer'): expected finite numbers, found NaN or "
                        "infinity"));
@@ -202,9 +202,11 @@ TEST_CASE("the header of a hypernetwork") {
   CHECK(
       net.starts_with("// Written by hyperblocks_add_hypernet from hypernet.json.\n#pragma once\n\n"
                       "#include <hyperblocks/hypernets/context_reader.hpp>\n"
+                      "#include <hyperblocks/hypernets/hypernet_base.hpp>\n"
                       "#include <hyperblocks/hypernets/shine.hpp>\n\n"
                       "inline constexpr hyperblocks::ShineSpec my_net{\n    .rank = 2,\n"));
   CHECK(net.find("        .kind = hyperblocks::M2pKind::transformer,\n        .blocks = 1,\n") != net.npos);
+  CHECK(net.find("inline constexpr hyperblocks::HypernetBase my_net_base{\n    .hidden = ") != net.npos);
   CHECK(net.find("inline constexpr hyperblocks::ContextSpec my_net_context{") != net.npos);
   const std::string document_net = hb::hypernet_header(document(), "my_net", "it");
   CHECK(document_net.find("inline constexpr hyperblocks::DocToLoraSpec my_net{\n") != document_net.npos);

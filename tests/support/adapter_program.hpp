@@ -23,7 +23,7 @@ void save_fixture(const std::string& name, const std::filesystem::path& folder) 
   Cpu cpu;
   auto params = make<typename Net::Params>(cpu);
   load(cpu, params, SafetensorsFile(adapter_fixtures / "hypernets" / (name + ".safetensors")), "params.");
-  save_hypernet<Net>(cpu, params, folder);
+  save_hypernet<Net>(cpu, params, folder, {});
 }
 
 /// Row `row` of a fixture's ids as the program takes them.

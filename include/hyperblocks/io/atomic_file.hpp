@@ -77,6 +77,18 @@ class SetAside {
   SetAside& operator=(const SetAside&) = delete;
   void let_go() { gone_ = true; }
 
+  /// What killed writers of this place have set aside, while nobody else writes.
+  static void remove_left_behind(const std::filesystem::path& place) {
+    const std::string prefix = place.filename().string() + ".old.";
+    std::error_code failure;
+    for (const auto& entry : std::filesystem::directory_iterator(
+             place.has_parent_path() ? place.parent_path() : std::filesystem::path("."), failure)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with(prefix) && name.find_first_not_of("0123456789", prefix.size()) == name.npos)
+        ::unlink(entry.path().c_str());
+    }
+  }
+
  private:
   std::filesystem::path place_;
   std::string aside_;
@@ -89,16 +101,18 @@ class FolderLock {
   explicit FolderLock(const std::filesystem::path& folder)
       : folder_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     if (folder_ < 0) throw_system_error(folder, "open");
-    (void)::flock(folder_, LOCK_EX);
+    held_ = ::flock(folder_, LOCK_EX) == 0;
   }
   ~FolderLock() { ::close(folder_); }
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
   bool synchronise() const { return ::fsync(folder_) == 0; }
+  bool held() const { return held_; }
 
  private:
   int folder_;
+  bool held_ = false;
 };
 }  // namespace detail
 
@@ -144,7 +158,7 @@ class AtomicFile {
   /// Two files of one folder: they take their places when both are on the disk, never one beside another
   /// writer's. `description`, without which the other means nothing, is away from before until right behind.
   /// After an error the old ones are back; a crash leaves the old files, the new ones, or, in the moment
-  /// between, no description (the old files are then there as *.old.*).
+  /// between, no description (the old files are then there as *.old.*, until the next success).
   static void commit_together(AtomicFile& content, AtomicFile& description) {
     content.synchronise();
     description.synchronise();
@@ -153,6 +167,9 @@ class AtomicFile {
     content.take_place();
     description.take_place();
     old_content.let_go(), old_description.let_go();
+    if (lock.held())
+      for (const AtomicFile* const file : {&content, &description})
+        detail::SetAside::remove_left_behind(file->target_);
     if (!lock.synchronise()) throw_system_error(description.folder(), "fsync");
   }
 

@@ -193,10 +193,14 @@ inline std::string hypernet_header(const HypernetConfig& config, const std::stri
   return std::visit(
       [&]<class Spec>(const Spec& spec) {
         std::string text = spec_header(spec, constant, origin);
+        text += "\n" + spec_constant(config.base, constant + "_base");
         text += "\n" + spec_constant(config.context, constant + "_context");
-        const std::string include = std::string("#include <hyperblocks/") + detail::SpecCode<Spec>::header;
-        text.insert(text.find(include),
-                    std::string("#include <hyperblocks/") + detail::SpecCode<ContextSpec>::header + ">\n");
+        const auto include = [](const std::string& header) {
+          return "#include <hyperblocks/" + header + ">\n";
+        };
+        text.insert(
+            text.find(include(detail::SpecCode<Spec>::header)),
+            include(detail::SpecCode<ContextSpec>::header) + include(detail::SpecCode<HypernetBase>::header));
         return text;
       },
       config.spec);

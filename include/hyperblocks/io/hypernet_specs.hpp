@@ -6,28 +6,12 @@
 
 #include <hyperblocks/hypernets/context_reader.hpp>
 #include <hyperblocks/hypernets/doc_to_lora.hpp>
+#include <hyperblocks/hypernets/hypernet_base.hpp>
 #include <hyperblocks/hypernets/shine.hpp>
 #include <hyperblocks/hypernets/text_to_lora_spec.hpp>
 #include <hyperblocks/io/spec_checks.hpp>
 
 namespace hyperblocks {
-
-/// The sizes that a hypernetwork's base must have.
-struct HypernetBase {
-  Index hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_width = 0, inner = 0;
-  bool bias = false;         ///< of q, k and v
-  bool output_bias = false;  ///< of o
-
-  constexpr Index key_heads() const { return kv_heads; }
-  constexpr Index width() const { return head_width; }
-  constexpr bool has_bias(Projection projection) const { return biased(*this).contains(projection); }
-  friend bool operator==(const HypernetBase&, const HypernetBase&) = default;
-};
-
-constexpr HypernetBase hypernet_base(const DecoderSpec& spec) {
-  return {spec.hidden,  spec.layers, spec.heads, spec.key_heads(),
-          spec.width(), spec.inner,  spec.bias,  spec.output_bias};
-}
 
 template <>
 struct EnumNames<FactorForm> {
@@ -186,6 +170,10 @@ template <>
 struct SpecCode<TextToLoraSpec> {
   static constexpr const char *type = "TextToLoraSpec", *header = "hypernets/text_to_lora_spec.hpp",
                               *function = "hyperblocks_add_hypernet", *system = "text-to-lora";
+};
+template <>
+struct SpecCode<HypernetBase> {
+  static constexpr const char *type = "HypernetBase", *header = "hypernets/hypernet_base.hpp";
 };
 template <>
 struct SpecCode<ContextSpec> {

@@ -4,7 +4,7 @@
 // folder's hypernetwork must be that of the program's spec, on a base of these sizes, and its tensors those
 // of the parameters, all of them and no others.
 //   const auto params = loaded_hypernet<Net>(cpu, "path/to/net");
-//   save_hypernet<Net>(cpu, params, "path/to/other");
+//   save_hypernet<Net>(cpu, params, "path/to/other", read_hypernet("path/to/net"));
 #pragma once
 
 #include <hyperblocks/io/hypernet_json.hpp>
@@ -28,17 +28,16 @@ void write_hypernet(const std::filesystem::path& folder, const HypernetConfig& c
 }
 
 /// That a hypernetwork is the one of the program: the errors name every field that differs.
-template <class Net>
-void check_hypernet(const HypernetConfig& config, const std::string& file) {
-  using Spec = std::remove_cvref_t<decltype(Net::spec)>;
+template <class Spec>
+void check_hypernet(const Spec& spec, const HypernetBase& base, const HypernetConfig& config,
+                    const std::string& file) {
   const auto* const found = std::get_if<Spec>(&config.spec);
   check(found != nullptr, [&] {
     return Error("a hypernetwork of another system", file + ": 'system'", SpecCode<Spec>::system,
                  system_of(config));
   });
-  const HypernetBase base = hypernet_base(Net::Model::spec);
   check_spec(base, config.base, file + ": 'base'", "a hypernetwork for another base");
-  check_spec(resolved(Net::spec, base), resolved(*found, base), file + ": 'spec'",
+  check_spec(resolved(spec, base), resolved(*found, base), file + ": 'spec'",
              "a hypernetwork of another spec than the program was compiled for");
 }
 
@@ -67,7 +66,7 @@ inline void check_finite(const SafetensorsFile& file, const std::string& where) 
 template <class Net, class Device>
 typename Net::Params loaded_hypernet(Device& device, const std::filesystem::path& folder) {
   const auto json = folder / "hypernet.json", weights = folder / "hypernet.safetensors";
-  detail::check_hypernet<Net>(read_hypernet(json), json.string());
+  detail::check_hypernet(Net::spec, hypernet_base(Net::Model::spec), read_hypernet(json), json.string());
   const SafetensorsFile file(weights);
   auto params = make<typename Net::Params>(device);
   detail::check_names(params, file, weights.string());
@@ -76,10 +75,11 @@ typename Net::Params loaded_hypernet(Device& device, const std::filesystem::path
   return params;
 }
 
-/// `config` says besides the spec how the hypernetwork is fed; its base and spec are the Net's.
+/// `config` says how the hypernetwork is fed: context, chunk and reader; {} where none of them matters. Its
+/// base and spec are the Net's.
 template <class Net, class Device>
 void save_hypernet(Device& device, const typename Net::Params& params, const std::filesystem::path& folder,
-                   HypernetConfig config = {}) {
+                   HypernetConfig config) {
   config.base = hypernet_base(Net::Model::spec);
   config.spec = Net::spec;
   Downloads downloads;

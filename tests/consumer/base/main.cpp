@@ -21,6 +21,7 @@ static_assert(net.rank == 4 && net.a == hb::FactorForm::rows && net.m2p.kind == 
 static_assert(net.m2p.axes == hb::M2pAxes::tokens_first && net.m2p.linear_bias && net.meta_rank == 128);
 static_assert(document_net.targets.query && !document_net.targets.key && document_net.targets.down);
 static_assert(document_net.perceiver.latents == 12 && document_net.rank == 8);
+static_assert(document_net_base.hidden > 0);
 static_assert(document_net_context.kind == hb::ContextKind::early_exit && document_net_context.layers == 7);
 static_assert(text_net.code == hb::TaskCode::vq && text_net.positions == hb::RankPositions::learned);
 static_assert(text_net.autoregressive && text_net.product_scale == 10000 && text_net.latent == 128);
