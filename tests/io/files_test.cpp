@@ -74,6 +74,22 @@ TEST_CASE("two files that belong together take their places together, the descri
   CHECK_FALSE(is_there(folder.path / "new content"));  // nothing would describe it
 }
 
+TEST_CASE("what killed writers have set aside goes with the next success, and nothing else does") {
+  const Folder folder;
+  const auto content = folder.path / "content", description = folder.path / "description";
+  for (const char* const name :
+       {"content.old.17", "description.old.4", "content.old.mine", "other.old.17", "content.old"})
+    std::ofstream(folder.path / name) << name;
+  {
+    AtomicFile one(content), other(description);
+    CHECK(entries(folder.path) == 5);
+    AtomicFile::commit_together(one, other);
+  }
+  CHECK(entries(folder.path) == 5);  // two gone, two made
+  for (const char* const name : {"content.old.mine", "other.old.17", "content.old"})
+    CHECK(is_there(folder.path / name));
+}
+
 TEST_CASE("of several writers one wins, with both of its files") {
   const Folder folder;
   const auto content = folder.path / "content", description = folder.path / "description";
