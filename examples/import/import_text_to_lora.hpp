@@ -154,6 +154,10 @@ class TextToLoraImport {
       settings_.found("z-scores", spec_.z_score);
       if (!factorised) {
         const auto scale = arguments_.number("delta_w_scaling");
+        check(!scale || (std::isfinite(*scale) && *scale > 0), [&] {
+          return Error("an impossible scale", arguments_.where("delta_w_scaling"), "more than 0",
+                       hyperblocks::detail::spec_text(*scale));
+        });
         spec_.product_scale =
             scale ? settings_.found("product scale", *scale) : settings_.assumed("product scale", 10000.0);
       }

@@ -195,6 +195,8 @@ TEST_CASE("settings that cannot be") {
               "'use_one_hot_task_emb'): expected true or false");
   check_error(replaced("l_discrete", "args.yaml", "delta_w_scaling: 25.0", "delta_w_scaling: many"),
               "'delta_w_scaling'): expected a number");
+  check_error(replaced("l_discrete", "args.yaml", "delta_w_scaling: 25.0", "delta_w_scaling: 0.0"),
+              "an impossible scale");
 }
 
 TEST_CASE("a checkpoint of another base is refused") {
