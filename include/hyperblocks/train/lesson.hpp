@@ -244,7 +244,7 @@ struct Lessons {
     Updates result = updates;
     visit(
         [&](const std::string&, auto& update) {
-          update.dropout = {options.update_dropout, random.bits()};
+          if (update) update.dropout = {options.update_dropout, random.bits()};
         },
         result);
     return result;
