@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The hyperblocks authors
 // expect: no operations for this device: include <hyperblocks/ops/cpu/cpu.hpp> for Cpu
+// errors: 8
 #include <hyperblocks/blocks/linear.hpp>
 
 // A device whose operations nobody included.
